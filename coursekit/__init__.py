@@ -1,0 +1,33 @@
+"""Companion package of the course: data, networks, losses, exact theory, trainers, metrics and plots.
+
+Importing this module costs nothing: subpackages, and with them torch, load on first use.
+"""
+
+from importlib import import_module
+from importlib.metadata import version
+
+_SUBMODULES = (
+    "checkpoints",
+    "data",
+    "errors",
+    "losses",
+    "metrics",
+    "networks",
+    "plots",
+    "theory",
+    "trainers",
+)
+
+__all__ = [*_SUBMODULES, "__version__"]  # noqa: F822  (resolved by __getattr__)
+
+
+def __getattr__(name):
+    if name in _SUBMODULES:
+        return import_module(f"coursekit.{name}")
+    if name == "__version__":
+        return version("coursekit")
+    raise AttributeError(f"module 'coursekit' has no attribute {name!r}")
+
+
+def __dir__():
+    return sorted(__all__)
