@@ -1,0 +1,21 @@
+"""Errors and warnings that coursekit raises on purpose."""
+
+
+class CoursekitError(Exception):
+    """Base of every error that coursekit raises on purpose."""
+
+
+class DataUnavailable(CoursekitError):
+    """A data set is not on disk, or is damaged there, and could not be downloaded."""
+
+
+class TrainingDiverged(CoursekitError):
+    """A loss became NaN or infinite; the message names the step and the loss."""
+
+
+class CheckpointError(CoursekitError):
+    """A checkpoint is damaged, foreign, or does not fit the trainer that reads it."""
+
+
+class OfflineFallbackWarning(UserWarning):
+    """An embedded data set stands in for one that is not available."""
