@@ -1,0 +1,24 @@
+"""The networks of the course: ``nn.Module`` only, no losses, no noise of their own.
+
+Images come in as floats in [0, 1] of shape (N, C, H, W); decoders give logits of that shape.
+"""
+
+from coursekit.networks.autoencoder import Autoencoder, build_autoencoder
+from coursekit.networks.classifier import ConvClassifier, MLPClassifier, build_classifier
+from coursekit.networks.layers import ConvDecoder, ConvEncoder, MLPDecoder, MLPEncoder, mlp
+from coursekit.networks.vae import VAE, build_vae
+
+__all__ = [
+    "VAE",
+    "Autoencoder",
+    "ConvClassifier",
+    "ConvDecoder",
+    "ConvEncoder",
+    "MLPClassifier",
+    "MLPDecoder",
+    "MLPEncoder",
+    "build_autoencoder",
+    "build_classifier",
+    "build_vae",
+    "mlp",
+]
