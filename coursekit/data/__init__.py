@@ -1,0 +1,33 @@
+"""Images in, tensors out: embedded, downloaded, generated."""
+
+from coursekit.data.conversion import binarize, to_float
+from coursekit.data.densities import (
+    gaussian_mixture,
+    gaussian_mixture_2d,
+    heights,
+    ring_modes,
+    ring_of_gaussians,
+)
+from coursekit.data.download import data_folder
+from coursekit.data.embedded import EMBEDDED
+from coursekit.data.images import IMAGE_SETS, SPLITS, ImageSet, is_available, load_images
+from coursekit.errors import DataUnavailable, OfflineFallbackWarning
+
+__all__ = [
+    "EMBEDDED",
+    "IMAGE_SETS",
+    "SPLITS",
+    "DataUnavailable",
+    "ImageSet",
+    "OfflineFallbackWarning",
+    "binarize",
+    "data_folder",
+    "gaussian_mixture",
+    "gaussian_mixture_2d",
+    "heights",
+    "is_available",
+    "load_images",
+    "ring_modes",
+    "ring_of_gaussians",
+    "to_float",
+]
