@@ -4,7 +4,6 @@ Importing this module costs nothing: subpackages, and with them torch, load on f
 """
 
 from importlib import import_module
-from importlib.metadata import version
 
 _SUBMODULES = (
     "checkpoints",
@@ -18,13 +17,15 @@ _SUBMODULES = (
     "trainers",
 )
 
-__all__ = [*_SUBMODULES, "__version__"]  # noqa: F822  (resolved by __getattr__)
+__all__ = [*_SUBMODULES, "__version__"]
 
 
 def __getattr__(name):
     if name in _SUBMODULES:
         return import_module(f"coursekit.{name}")
     if name == "__version__":
+        from importlib.metadata import version
+
         return version("coursekit")
     raise AttributeError(f"module 'coursekit' has no attribute {name!r}")
 

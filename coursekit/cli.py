@@ -1,0 +1,194 @@
+"""The command line: ``coursekit train|sample|evaluate|doctor``, also as ``python -m coursekit``."""
+
+import ast
+import dataclasses
+import json
+import sys
+import warnings
+from pathlib import Path
+
+import click
+
+from coursekit.errors import CoursekitError, OfflineFallbackWarning
+
+MODELS = ("classifier", "autoencoder", "vae")
+
+
+class _Group(click.Group):
+    def format_epilog(self, ctx, formatter):
+        formatter.write(f"\n{self.epilog}\n")
+
+
+class _Command(click.Command):
+    format_epilog = _Group.format_epilog
+
+
+def _device_options(command):
+    for option in (
+        click.option("--precision", default="auto", show_default=True, help="As Lightning Fabric names it."),
+        click.option("--device", type=click.Choice(["auto", "cpu", "cuda", "mps"]), default="auto", show_default=True),
+    ):
+        command = option(command)
+    return command
+
+
+def _data_options(command):
+    for option in (
+        click.option("--offline", metavar="NAME", help="Embedded data set to use when the named one is not there."),
+        click.option("--root", metavar="FOLDER", help="Where data sets are. Default: COURSEKIT_DATA, or the user's cache."),
+        click.option("--data", default="mnist", show_default=True, metavar="NAME", help="Data set to load."),
+    ):
+        command = option(command)
+    return command
+
+
+@click.group(cls=_Group, epilog="Example: coursekit train vae --data mnist --epochs 3 --out vae.safetensors")
+@click.version_option(package_name="coursekit")
+def cli():
+    """Train and use the models of the course."""
+
+
+@cli.command(cls=_Command, epilog="Example: coursekit train vae --data mnist --epochs 3 --set latent_dim=2 --out vae.safetensors")
+@click.argument("model", type=click.Choice(MODELS))
+@_data_options
+@click.option("--out", required=True, type=click.Path(dir_okay=False, path_type=Path), help="File to save the run in.")
+@click.option("--epochs", type=click.IntRange(min=1), help="Passes over the data in all.")
+@click.option("--max-steps", type=click.IntRange(min=1), help="Stop after so many steps in all.")
+@click.option("--set", "settings", multiple=True, metavar="NAME=VALUE", help="A setting of the model; may be repeated.")
+@click.option("--resume", is_flag=True, help="Go on from --out where it exists.")
+@click.option("--checkpoint-every", type=click.IntRange(min=1), metavar="STEPS", help="Save to --out on the way.")
+@click.option("--devices", type=click.IntRange(min=1), default=1, show_default=True, help="Processes on this machine.")
+@click.option("--compile", "compile_", is_flag=True, help="Use torch.compile.")
+@click.option("--quiet", is_flag=True, help="No progress bar.")
+@_device_options
+def train(
+    model, data, root, offline, out, epochs, max_steps, settings, resume, checkpoint_every, devices, compile_, quiet,
+    device, precision,
+):  # fmt: skip
+    """Train MODEL and save the run to a file."""
+    from coursekit.data import load_images
+    from coursekit.trainers import TRAINERS
+
+    options = dict(device=device, precision=precision, compile=compile_, devices=devices)
+    trainer_class = TRAINERS[model]
+    resuming = resume and out.exists()
+    if resuming and settings:
+        raise click.UsageError("--set cannot change a run that is resumed; leave it out")
+    if not out.parent.is_dir():
+        raise click.UsageError(f"the folder {out.parent} of --out is not there; make it first")
+    trainer = (
+        trainer_class.load(out, **options)
+        if resuming
+        else trainer_class(**_parse_settings(trainer_class.Config, settings), **options)
+    )
+    images = load_images(data, "train", root=root, offline=offline)
+    trainer.fit(
+        images,
+        epochs=epochs,
+        max_steps=max_steps,
+        checkpoint=out,
+        checkpoint_every=checkpoint_every,
+        progress=not quiet,
+    )
+    if trainer.fabric.is_global_zero:
+        last = {name: values[-1] for name, values in trainer.history.items()}
+        terms = ", ".join(f"{name} {value:.4g}" for name, value in last.items() if name not in ("step", "epoch"))
+        click.echo(f"{out}: {model} on {images.source}, step {last['step']}, {terms}")
+    if trainer.interrupted:
+        raise click.exceptions.Exit(130)
+
+
+@cli.command(cls=_Command, epilog="Example: coursekit sample vae.safetensors --n 64 --out samples.png")
+@click.argument("run", type=click.Path(path_type=Path))
+@click.option("--out", required=True, type=click.Path(dir_okay=False, path_type=Path), help="PNG file to write.")
+@click.option("--n", type=click.IntRange(min=1), default=64, show_default=True, help="How many images.")
+@click.option("--seed", type=int, default=0, show_default=True)
+@_device_options
+def sample(run, out, n, seed, device, precision):
+    """Draw images from a saved RUN into a PNG file."""
+    from coursekit.plots import image_grid
+    from coursekit.trainers import load_trainer
+
+    trainer = load_trainer(run, device=device, precision=precision)
+    if not hasattr(trainer, "sample"):
+        raise click.UsageError(f"{run} is a {type(trainer).__name__} run, and that model cannot be sampled from")
+    image_grid(trainer.sample(n, seed=seed)).savefig(out)
+    click.echo(f"{out}: {n} samples, seed {seed}")
+
+
+@cli.command(cls=_Command, epilog="Example: coursekit evaluate vae.safetensors --data mnist --split test")
+@click.argument("run", type=click.Path(path_type=Path))
+@_data_options
+@click.option("--split", type=click.Choice(["train", "test"]), default="test", show_default=True)
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@_device_options
+def evaluate(run, data, root, offline, split, as_json, device, precision):
+    """Print the terms of a saved RUN's loss on a data set."""
+    from coursekit.data import load_images
+    from coursekit.trainers import load_trainer
+
+    trainer = load_trainer(run, device=device, precision=precision)
+    images = load_images(data, split, root=root, offline=offline)
+    terms = trainer.evaluate(images)
+    if as_json:
+        click.echo(json.dumps({"run": str(run), "data": images.source, "split": split, **terms}))
+        return
+    click.echo(f"{images.source}, {split}, {len(images)} images")
+    for name, value in terms.items():
+        click.echo(f"{name:20} {value:.6g}")
+
+
+@cli.command(cls=_Command, epilog="Example: coursekit doctor")
+def doctor():
+    """Print versions, device, precision and data found, and what to fix."""
+    from coursekit.doctor import examine
+
+    report, problems = examine()
+    width = max(len(name) for name, _ in report)
+    for name, value in report:
+        click.echo(f"{name:{width}}  {value}")
+    for problem in problems:
+        click.echo(f"to fix: {problem}")
+    if not problems:
+        click.echo("nothing to fix")
+
+
+def _parse_settings(config, settings):
+    fields = {field.name for field in dataclasses.fields(config)}
+    parsed = {}
+    for setting in settings:
+        name, separator, text = setting.partition("=")
+        if not separator or name not in fields:
+            raise click.UsageError(f"--set {setting}: expected NAME=VALUE with NAME one of {', '.join(sorted(fields))}")
+        try:
+            parsed[name] = ast.literal_eval(text)
+        except (ValueError, SyntaxError):
+            parsed[name] = text
+    return parsed
+
+
+def main(arguments=None):
+    """Run the command line; every error is one line on stderr and a non-zero exit."""
+    warnings.showwarning = _one_line_warning
+    try:
+        code = cli.main(arguments, prog_name="coursekit", standalone_mode=False)
+    except click.exceptions.NoArgsIsHelpError as error:
+        click.echo(error.format_message())
+        code = 2
+    except click.ClickException as error:
+        code = _fail(error.format_message(), error.exit_code)
+    except (click.Abort, KeyboardInterrupt):
+        code = _fail("interrupted", 130)
+    except (CoursekitError, ValueError, TypeError, OSError) as error:
+        code = _fail(error, 1)
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def _fail(message, code):
+    click.echo(f"coursekit: {' '.join(str(message).split())}", err=True)
+    return code
+
+
+def _one_line_warning(message, category, filename, lineno, file=None, line=None):
+    if issubclass(category, OfflineFallbackWarning) or category is UserWarning:
+        click.echo(f"coursekit: warning: {' '.join(str(message).split())}", err=True)

@@ -1,0 +1,43 @@
+"""Trainers: one class a model, one loop for all."""
+
+from coursekit import checkpoints
+from coursekit.errors import CheckpointError, TrainingDiverged
+from coursekit.trainers.autoencoder import AutoencoderConfig, AutoencoderTrainer
+from coursekit.trainers.base import Batch, DataSpec, Trainer, TrainerConfig
+from coursekit.trainers.classifier import ClassifierConfig, ClassifierTrainer
+from coursekit.trainers.vae import VAEConfig, VAETrainer
+
+TRAINERS = {"classifier": ClassifierTrainer, "autoencoder": AutoencoderTrainer, "vae": VAETrainer}
+
+
+def load_trainer(path, **options):
+    """Open a saved run with the trainer that made it; `options` as in ``Trainer.load``.
+
+    Raises
+    ------
+    CheckpointError
+        When the file is missing, damaged, or of a trainer this release does not know.
+    """
+    name = checkpoints.read(path)[1].get("trainer")
+    for trainer in TRAINERS.values():
+        if trainer.__name__ == name:
+            return trainer.load(path, **options)
+    raise CheckpointError(f"{path} was saved by {name}, which this release of coursekit does not have.")
+
+
+__all__ = [
+    "AutoencoderConfig",
+    "AutoencoderTrainer",
+    "Batch",
+    "CheckpointError",
+    "ClassifierConfig",
+    "ClassifierTrainer",
+    "DataSpec",
+    "TRAINERS",
+    "Trainer",
+    "TrainerConfig",
+    "TrainingDiverged",
+    "VAEConfig",
+    "VAETrainer",
+    "load_trainer",
+]

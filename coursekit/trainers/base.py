@@ -1,0 +1,685 @@
+"""The loop that every trainer shares. What is particular to a model stands in its own file."""
+
+import dataclasses
+import os
+import sys
+import time
+import warnings
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from functools import cached_property
+from typing import NamedTuple
+
+import torch
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from tqdm import tqdm
+
+from coursekit import checkpoints
+from coursekit.data import ImageSet, to_float
+from coursekit.errors import CheckpointError, TrainingDiverged
+from coursekit.trainers.runtime import InterruptFlag, stream_seed, tuned
+
+NOISE, MODULES, ORDER, EVALUATION, SAMPLING = range(5)
+INFERENCE_BATCH = 1000
+
+
+@dataclass(frozen=True)
+class TrainerConfig:
+    """What every run has.
+
+    Attributes
+    ----------
+    epochs : int
+        Passes over the data in all, since the run began.
+    batch_size : int
+        Images per step over all processes together.
+    lr : float
+        Learning rate of Adam.
+    seed : int
+        Everything random follows from it: weights, data order, noise.
+    ema_decay : float or None
+        Keep an exponential moving average of the weights with this decay, and predict from it.
+    """
+
+    epochs: int = 10
+    batch_size: int = 128
+    lr: float = 1e-3
+    seed: int = 0
+    ema_decay: float | None = None
+
+    def __post_init__(self):
+        for name in ("epochs", "batch_size"):
+            _require(getattr(self, name) >= 1, f"{name} must be at least 1, got {getattr(self, name)}")
+        _require(self.lr > 0, f"lr must be positive, got {self.lr}")
+        _require(self.ema_decay is None or 0 < self.ema_decay < 1, f"ema_decay must lie in (0, 1), got {self.ema_decay}")
+
+
+def _require(condition, message):
+    if not condition:
+        raise ValueError(message)
+
+
+def require_choice(name, value, choices):
+    """Raise a ValueError that lists `choices` unless `value` is one of them."""
+    _require(value in choices, f"{name} must be one of {', '.join(map(repr, choices))}, got {value!r}")
+
+
+@dataclass(frozen=True)
+class DataSpec:
+    """What a network must know of its data: enough to build it again from a file."""
+
+    image_shape: tuple[int, int, int]
+    size: int
+    name: str
+    classes: tuple[str, ...] | None
+
+
+@dataclass(frozen=True)
+class Batch:
+    """This process's rows of one global batch.
+
+    Attributes
+    ----------
+    x : Tensor, (n, C, H, W), float32 in [0, 1], on the device
+    labels : Tensor, (n,), int64, or None
+    rows : slice
+        Which rows of the global batch these are.
+    global_size : int
+        Images in the global batch.
+    weight : float
+        Factor that turns the mean over these rows, averaged over processes, into the global mean.
+    generator : torch.Generator
+        Source of this batch's noise, the same on every process.
+    """
+
+    x: torch.Tensor
+    labels: torch.Tensor | None
+    rows: slice
+    global_size: int
+    weight: float
+    generator: torch.Generator
+
+    def __len__(self):
+        return len(self.x)
+
+
+class Trainer(ABC):
+    """Base of all trainers: ``fit``, ``save``, ``load``, device, precision, history.
+
+    A subclass names its ``Config``, builds its networks and optimizers, and writes ``training_step``.
+
+    Parameters
+    ----------
+    config : Config, optional
+        The defaults when left out.
+    network : nn.Module, optional
+        Your own, in place of the one that the configuration describes.
+    device : {"auto", "cpu", "cuda", "mps"}
+    precision : str
+        ``"auto"`` is ``"bf16-mixed"`` on CUDA that has it and ``"32-true"`` elsewhere; or any
+        precision of Lightning Fabric.
+    compile : bool
+        Pass the network through ``torch.compile`` (a slow first step, faster later ones).
+    devices : int
+        Processes on this machine. Under ``torchrun`` or ``fabric run`` the launcher decides.
+    **overrides
+        Fields of ``Config`` to change, such as ``latent_dim=2``.
+
+    Attributes
+    ----------
+    history : dict of str to list
+        ``"step"``, ``"epoch"`` and every term of the loss, one entry a step.
+    validation_history : dict of str to list
+        The same on the validation images, one entry an epoch.
+    step : int
+        Steps done since the run began.
+    interrupted : bool
+        Whether Ctrl-C ended the last ``fit``.
+    """
+
+    Config: type = TrainerConfig
+
+    def __init__(
+        self, config=None, *, network=None, device="auto", precision="auto", compile=False, devices=1, **overrides
+    ):
+        config = config if config is not None else self.Config()
+        if not isinstance(config, self.Config):
+            raise TypeError(f"{type(self).__name__} takes a {self.Config.__name__}, got {type(config).__name__}")
+        fields = {field.name for field in dataclasses.fields(self.Config)}
+        unknown = sorted(set(overrides) - fields)
+        if unknown:
+            raise TypeError(
+                f"{type(self).__name__} has no setting {', '.join(unknown)}. Its settings: {', '.join(sorted(fields))}"
+            )
+        self.config = dataclasses.replace(config, **overrides)
+        self.device, self.precision, self.compile, self.devices = device, precision, compile, devices
+        self.history, self.validation_history = {}, {}
+        self.step = 0
+        self.interrupted = False
+        self.data_spec = None
+        self._given_network = network
+
+    # What a subclass writes
+
+    @abstractmethod
+    def build_networks(self, spec):
+        """Return a dict of name to nn.Module for data described by `spec` (a DataSpec)."""
+
+    def build_optimizers(self):
+        """Return a dict of name to optimizer. Default: Adam on ``network`` with the configured lr."""
+        return {"network": self.adam(self.networks["network"])}
+
+    @abstractmethod
+    def training_step(self, batch):
+        """Do one step of the algorithm on a `Batch`; return its terms as a dict of scalar tensors."""
+
+    @abstractmethod
+    def compute_loss(self, network, batch):
+        """Return the terms of the loss on `batch` as a dict of scalar tensors, ``"loss"`` among them."""
+
+    # What a subclass calls
+
+    def adam(self, module, **options):
+        """Adam on the parameters of `module`, fused where the device has it."""
+        fused = self.fabric.device.type in ("cpu", "cuda", "mps")
+        return torch.optim.Adam(module.parameters(), lr=self.config.lr, fused=fused, **options)
+
+    def descend(self, optimizer, loss, batch):
+        """One step of the named optimizer down `loss`, a mean over the rows of `batch`."""
+        optimizer = self.optimizers[optimizer]
+        optimizer.zero_grad()
+        self.fabric.backward(loss if batch.weight == 1 else loss * batch.weight)
+        optimizer.step()
+
+    def noise(self, batch, *shape, kind="normal"):
+        """Noise for `batch`, (n, *shape): drawn for the global batch, so that it does not depend on the
+        number of processes, of which this process's rows are returned. `kind`: "normal" or "uniform" on [0, 1)."""
+        draw = {"normal": torch.randn, "uniform": torch.rand}[kind]
+        noise = draw(batch.global_size, *shape, generator=batch.generator, device=batch.x.device)
+        return noise[batch.rows]
+
+    def batch_mean(self, rows, batch):
+        """Mean of `rows`, (n, ...), over the global batch, differentiable across processes."""
+        total = rows.sum(0)
+        if self.fabric.world_size > 1:
+            total = self.fabric.all_gather(total, sync_grads=True).sum(0)
+        return total / batch.global_size
+
+    # Fitting
+
+    def fit(
+        self,
+        images,
+        *,
+        epochs=None,
+        max_steps=None,
+        validation=None,
+        checkpoint=None,
+        checkpoint_every=None,
+        progress=True,
+    ):
+        """Train until `epochs` passes (or `max_steps` steps) have been done since the run began.
+
+        A fitted or loaded trainer goes on where it stopped: the result equals that of one
+        uninterrupted run, bit for bit on the same device.
+
+        Parameters
+        ----------
+        images : ImageSet or Tensor
+            (N, C, H, W), uint8, or float in [0, 1].
+        epochs : int, optional
+            In place of ``config.epochs``.
+        max_steps : int, optional
+            Stop after so many steps in all, even within an epoch.
+        validation : ImageSet or Tensor, optional
+            Evaluated after each epoch into ``validation_history``.
+        checkpoint : path, optional
+            Save there when done, and every `checkpoint_every` steps.
+        checkpoint_every : int, optional
+        progress : bool
+            Show a progress bar with the losses on stderr.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        TrainingDiverged
+            On the first loss that is not finite. A checkpoint on disk stays as it was.
+        ValueError
+            When the data do not fit this run.
+
+        Notes
+        -----
+        Ctrl-C ends the fit after the step under way: the trainer stays usable, and another ``fit``
+        continues. On CUDA losses are read, and divergence is noticed, every 50 steps, because
+        reading one waits for the device.
+        """
+        if checkpoint_every is not None:
+            _require(checkpoint is not None, "checkpoint_every needs checkpoint=, the file to write")
+            _require(checkpoint_every >= 1, f"checkpoint_every must be at least 1, got {checkpoint_every}")
+        data = _as_data(images)
+        spec = _describe(data)
+        if self.data_spec is None:
+            self._build(spec)
+        self._check_same_data(spec)
+        steps_per_epoch = -(-len(data.images) // self.config.batch_size)
+        last_step = steps_per_epoch * (self.config.epochs if epochs is None else epochs)
+        if max_steps is not None:
+            last_step = min(last_step, max_steps)
+        if self.step >= last_step:
+            warnings.warn(
+                f"nothing to do: this run has {self.step} steps ({self.step / steps_per_epoch:.3g} epochs) "
+                "behind it already; pass larger epochs or max_steps to go on",
+                stacklevel=2,
+            )
+            return self
+
+        device = self.fabric.device
+        pixels = data.images.to(device)
+        labels = None if data.labels is None else data.labels.to(device)
+        pending = []
+        read_every = 1 if device.type == "cpu" else 50
+        self.interrupted = False
+        for module in self.wrapped.values():
+            module.train()
+        with (
+            tuned(device),
+            _module_randomness(device),
+            InterruptFlag() as interrupt,
+            _ProgressBar(self.step, last_step, type(self).__name__, progress and self.fabric.is_global_zero) as bar,
+        ):
+            while self.step < last_step and not interrupt.raised:
+                epoch, position = divmod(self.step, steps_per_epoch)
+                if position == 0 or self.step == bar.first:
+                    order = self._order(epoch, len(data.images), device)
+                _seed_modules(device, stream_seed(self.config.seed, MODULES + 8 * self.fabric.global_rank, self.step))
+                terms = self.training_step(self._batch(pixels, labels, order, position))
+                for name, average in self.averages.items():
+                    average.update_parameters(self.networks[name])
+                self.step += 1
+                pending.append((self.step, self.step / steps_per_epoch, terms))
+                if len(pending) >= read_every or self.step == last_step:
+                    self._read(pending)
+                    bar.show(self.step, self.history)
+                if position == steps_per_epoch - 1 and validation is not None:
+                    self._read(pending)
+                    self._validate(validation, self.step / steps_per_epoch)
+                if checkpoint_every is not None and self.step % checkpoint_every == 0:
+                    self._read(pending)
+                    self.save(checkpoint)
+            self._read(pending)
+        if interrupt.raised:
+            self.interrupted = True
+            print(f"Stopped by Ctrl-C after step {self.step} of {last_step}; fit again to go on.", file=sys.stderr)
+        if checkpoint is not None:
+            self.save(checkpoint)
+        return self
+
+    def evaluate(self, images):
+        """Mean of every term of the loss over `images`, with fixed noise and without training.
+
+        Returns
+        -------
+        dict of str to float
+            The keys of a training step.
+        """
+        data = _as_data(images)
+        self._check_same_data(_describe(data), size_matters=False)
+        device = self.fabric.device
+        totals = {}
+        with self._inference() as network:
+            for number, start in enumerate(range(0, len(data.images), INFERENCE_BATCH)):
+                rows = slice(start, start + INFERENCE_BATCH)
+                x = _to_unit(data.images[rows].to(device))
+                batch = Batch(
+                    x=x,
+                    labels=None if data.labels is None else data.labels[rows].to(device),
+                    rows=slice(None),
+                    global_size=len(x),
+                    weight=1,
+                    generator=self._generator.manual_seed(stream_seed(self.config.seed, EVALUATION, number)),
+                )
+                for name, value in self.compute_loss(network, batch).items():
+                    totals[name] = totals.get(name, 0.0) + value.item() * len(x)
+        return {name: total / len(data.images) for name, total in totals.items()}
+
+    # Saving and loading
+
+    def save(self, path):
+        """Write the whole run to one file, atomically. Under several processes the first one writes.
+
+        Raises
+        ------
+        CheckpointError
+            When there is nothing to save yet, or the folder cannot be written.
+        """
+        self._need_fit()
+        if self.fabric.is_global_zero:
+            tensors, optimizers = self._state()
+            description = {
+                "trainer": type(self).__name__,
+                "config": dataclasses.asdict(self.config),
+                "data": dataclasses.asdict(self.data_spec),
+                "step": self.step,
+                "own_network": self._given_network is not None,
+                "optimizers": optimizers,
+            }
+            checkpoints.write(path, tensors, description)
+        self.fabric.barrier()
+        return self
+
+    @classmethod
+    def load(cls, path, *, network=None, device="auto", precision="auto", compile=False, devices=1):
+        """Return the trainer that `save` wrote, ready to predict or to fit on.
+
+        Parameters
+        ----------
+        path : str or Path
+        network : nn.Module, optional
+            Needed when the run was made with a network of your own: one of the same shape.
+        device, precision, compile, devices
+            As in the constructor; they may differ from those of the run.
+
+        Raises
+        ------
+        CheckpointError
+            When the file is missing, damaged, or another trainer's.
+        """
+        tensors, description = checkpoints.read(path)
+        if description.get("trainer") != cls.__name__:
+            raise CheckpointError(
+                f"{path} was saved by {description.get('trainer')}, not {cls.__name__}. "
+                "coursekit.trainers.load_trainer(path) opens either."
+            )
+        if description["own_network"] and network is None:
+            raise CheckpointError(f"{path} was trained with a network of its own. Pass one of the same shape as network=.")
+        try:
+            trainer = cls(
+                cls.Config(**_with_tuples(description["config"])),
+                network=network,
+                device=device,
+                precision=precision,
+                compile=compile,
+                devices=devices,
+            )
+            trainer._build(DataSpec(**_with_tuples(description["data"])))
+            trainer._restore(tensors, description)
+        except (KeyError, TypeError, ValueError, RuntimeError) as error:
+            raise CheckpointError(f"{path} does not fit this {cls.__name__}: {error}") from error
+        return trainer
+
+    # Inside
+
+    @cached_property
+    def fabric(self):
+        """The Lightning Fabric that owns device, precision and processes."""
+        from lightning_fabric import Fabric
+        from lightning_fabric.strategies import DDPStrategy
+
+        devices, nodes = self.devices, 1
+        if "LOCAL_WORLD_SIZE" in os.environ:
+            devices = int(os.environ["LOCAL_WORLD_SIZE"])
+            nodes = int(os.environ["WORLD_SIZE"]) // devices
+        device = self.device
+        if device == "auto":
+            device = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+        require_choice("device", device, ("cpu", "cuda", "mps"))
+        if device == "cuda" and not torch.cuda.is_available():
+            raise ValueError("device='cuda', but torch sees no CUDA device; run `coursekit doctor`, or use device='auto'")
+        precision = self.precision
+        if precision == "auto":
+            precision = "bf16-mixed" if device == "cuda" and torch.cuda.is_bf16_supported() else "32-true"
+        fabric = Fabric(
+            accelerator=device,
+            devices=devices,
+            num_nodes=nodes,
+            precision=precision,
+            strategy=DDPStrategy(broadcast_buffers=False) if devices * nodes > 1 else "auto",
+        )
+        fabric.launch()
+        return fabric
+
+    @property
+    def network(self):
+        """The network, or the moving average of its weights where one is kept."""
+        self._need_fit()
+        return self.averages["network"].module if "network" in self.averages else self.networks["network"]
+
+    def _need_fit(self):
+        if self.data_spec is None:
+            raise CheckpointError(f"this {type(self).__name__} has no network yet: fit it, or load a saved run.")
+
+    def _build(self, spec):
+        device = self.fabric.device
+        with torch.random.fork_rng(devices=[]):
+            torch.default_generator.manual_seed(self.config.seed)
+            own = self._given_network
+            networks = self.build_networks(spec) if own is None else {"network": own}
+        self.networks = {name: network.to(device) for name, network in networks.items()}
+        averaging = get_ema_multi_avg_fn(self.config.ema_decay) if self.config.ema_decay else None
+        self.averages = {
+            name: AveragedModel(network, multi_avg_fn=averaging, use_buffers=True)
+            for name, network in self.networks.items()
+            if averaging is not None
+        }
+        raw = self.build_optimizers()
+        self._raw_optimizers = raw
+        self.optimizers = {name: self.fabric.setup_optimizers(optimizer) for name, optimizer in raw.items()}
+        self.wrapped = {
+            name: self.fabric.setup_module(torch.compile(network) if self.compile else network)
+            for name, network in self.networks.items()
+        }
+        self._generator = torch.Generator(device=device)
+        self.data_spec = spec
+
+    def _check_same_data(self, spec, size_matters=True):
+        self._need_fit()
+        known = self.data_spec
+        if spec.image_shape != known.image_shape:
+            raise ValueError(f"this run was fitted on images of shape {known.image_shape}; these have {spec.image_shape}")
+        if size_matters and spec.size != known.size:
+            raise ValueError(
+                f"this run was fitted on {known.size} images and its data order depends on that; these are {spec.size}. "
+                "Fit a new trainer."
+            )
+
+    def _order(self, epoch, size, device):
+        generator = torch.Generator().manual_seed(stream_seed(self.config.seed, ORDER, epoch))
+        return torch.randperm(size, generator=generator).to(device)
+
+    def _batch(self, pixels, labels, order, position):
+        ranks, rank = self.fabric.world_size, self.fabric.global_rank
+        indices = order[position * self.config.batch_size : (position + 1) * self.config.batch_size]
+        size = len(indices)
+        _require(size >= ranks, f"the last batch of an epoch has {size} images for {ranks} processes; change batch_size")
+        rows = slice(size * rank // ranks, size * (rank + 1) // ranks)
+        mine = indices[rows]
+        return Batch(
+            x=_to_unit(pixels.index_select(0, mine)),
+            labels=None if labels is None else labels.index_select(0, mine),
+            rows=rows,
+            global_size=size,
+            weight=1 if ranks == 1 else len(mine) * ranks / size,
+            generator=self._generator.manual_seed(stream_seed(self.config.seed, NOISE, self.step)),
+        )
+
+    def _read(self, pending):
+        """Move finished steps into the history; raise at the first that is not finite."""
+        if not pending:
+            return
+        names = list(pending[0][2])
+        values = torch.stack([terms[name].detach().float() for *_, terms in pending for name in names])
+        if self.fabric.world_size > 1:
+            values = self.fabric.all_reduce(values, reduce_op="mean")
+        values = iter(values.tolist())
+        for step, epoch, _ in pending:
+            entry = {"step": step, "epoch": epoch, **{name: next(values) for name in names}}
+            for name, value in entry.items():
+                self.history.setdefault(name, []).append(value)
+            for name in names:
+                if not abs(entry[name]) < float("inf"):
+                    raise TrainingDiverged(
+                        f"{name} is {entry[name]} at step {step}. Lower the learning rate (lr={self.config.lr}), or go "
+                        "back to a checkpoint; the weights of this trainer are not to be used."
+                    )
+        pending.clear()
+
+    def _validate(self, images, epoch):
+        entry = {"step": self.step, "epoch": epoch, **self.evaluate(images)}
+        for name, value in entry.items():
+            self.validation_history.setdefault(name, []).append(value)
+        for module in self.wrapped.values():
+            module.train()
+
+    def _inference(self):
+        return _Inference(self)
+
+    def _predict(self, function, images):
+        """`function(network, x)` over `images` in large batches; a tensor or tuple of tensors on the CPU."""
+        data = _as_data(images)
+        self._check_same_data(_describe(data), size_matters=False)
+        return self._in_batches(lambda network, pixels: function(network, _to_unit(pixels)), data.images)
+
+    def _in_batches(self, function, rows):
+        outputs = []
+        with self._inference() as network:
+            for part in rows.split(INFERENCE_BATCH):
+                output = function(network, part.to(self.fabric.device))
+                outputs.append(tuple(_on_cpu(o) for o in output) if isinstance(output, tuple) else _on_cpu(output))
+        if isinstance(outputs[0], tuple):
+            return tuple(torch.cat(parts) for parts in zip(*outputs))
+        return torch.cat(outputs)
+
+    def _state(self):
+        tensors = {}
+        for kind, modules in (("network", self.networks), ("average", self.averages)):
+            for name, module in modules.items():
+                tensors |= {f"{kind}/{name}/{key}": value for key, value in module.state_dict().items()}
+        groups = {}
+        for name, optimizer in self._raw_optimizers.items():
+            state = optimizer.state_dict()
+            groups[name] = state["param_groups"]
+            for index, slots in state["state"].items():
+                tensors |= {f"optimizer/{name}/{index}/{slot}": value for slot, value in slots.items()}
+        for kind, history in (("history", self.history), ("validation", self.validation_history)):
+            tensors |= {f"{kind}/{name}": torch.tensor(values, dtype=torch.float64) for name, values in history.items()}
+        return tensors, groups
+
+    def _restore(self, tensors, description):
+        tree = {}
+        for key, value in tensors.items():
+            kind, rest = key.split("/", 1)
+            tree.setdefault(kind, {})[rest] = value
+        for kind, modules in (("network", self.networks), ("average", self.averages)):
+            for name, module in modules.items():
+                module.load_state_dict(_below(tree.get(kind, {}), name))
+        for name, optimizer in self._raw_optimizers.items():
+            state = {}
+            for key, value in _below(tree.get("optimizer", {}), name).items():
+                index, slot = key.split("/")
+                state.setdefault(int(index), {})[slot] = value
+            optimizer.load_state_dict({"state": state, "param_groups": description["optimizers"][name]})
+        self.history, self.validation_history = (
+            {name: values.tolist() for name, values in tree.get(kind, {}).items()} for kind in ("history", "validation")
+        )
+        for history in (self.history, self.validation_history):
+            if "step" in history:
+                history["step"] = [int(step) for step in history["step"]]
+        self.step = description["step"]
+
+
+class _Inference:
+    """Context that gives the network in evaluation mode, in float32 and without gradients."""
+
+    def __init__(self, trainer):
+        self.network = trainer.network
+        self._contexts = (torch.no_grad(), tuned(trainer.fabric.device))
+
+    def __enter__(self):
+        self._was_training = self.network.training
+        self.network.eval()
+        for context in self._contexts:
+            context.__enter__()
+        return self.network
+
+    def __exit__(self, *exception):
+        for context in reversed(self._contexts):
+            context.__exit__(*exception)
+        self.network.train(self._was_training)
+
+
+class _ProgressBar:
+    """tqdm in plain text, told of the losses a few times a second."""
+
+    def __init__(self, first, last, name, shown):
+        self.first = first
+        self._bar = tqdm(total=last, initial=first, desc=name, unit="step", disable=None if shown else True, ascii=True)
+        self._due = 0.0
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exception):
+        self._bar.close()
+
+    def show(self, step, history):
+        now = time.monotonic()
+        if not self._bar.disable and (now >= self._due or step == self._bar.total):
+            self._due = now + 0.3
+            terms = {name: f"{values[-1]:.4g}" for name, values in history.items() if name not in ("step", "epoch")}
+            self._bar.set_postfix(terms, refresh=False)
+            self._bar.update(step - self._bar.n)
+
+
+def _module_randomness(device):
+    """Give the modules (dropout) their own random stream, and the caller's back afterwards."""
+    return torch.random.fork_rng(devices=[device] if device.type == "cuda" else [])
+
+
+def _seed_modules(device, seed):
+    torch.default_generator.manual_seed(seed)
+    if device.type == "cuda":
+        torch.cuda.default_generators[device.index or 0].manual_seed(seed)
+
+
+class _Data(NamedTuple):
+    """What the loop needs of an image set, or of a bare tensor."""
+
+    images: torch.Tensor
+    labels: torch.Tensor | None
+    name: str
+    classes: tuple[str, ...] | None
+
+
+def _as_data(images):
+    if isinstance(images, ImageSet):
+        return _Data(images.images, images.labels, images.name, images.classes)
+    if not isinstance(images, torch.Tensor) or images.ndim != 4 or len(images) == 0:
+        shape = getattr(images, "shape", type(images).__name__)
+        raise ValueError(f"images must be an ImageSet or a non-empty tensor (N, C, H, W), got {shape}")
+    if images.dtype != torch.uint8 and not images.is_floating_point():
+        raise ValueError(f"images must be uint8, or float in [0, 1], got {images.dtype}")
+    return _Data(images, None, "tensor", None)
+
+
+def _to_unit(pixels):
+    return to_float(pixels) if pixels.dtype == torch.uint8 else pixels
+
+
+def _describe(data):
+    return DataSpec(tuple(data.images.shape[1:]), len(data.images), data.name, data.classes)
+
+
+def _on_cpu(tensor):
+    return tensor.float().cpu()
+
+
+def _below(tensors, name):
+    prefix = f"{name}/"
+    return {key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)}
+
+
+def _with_tuples(fields):
+    return {name: tuple(value) if isinstance(value, list) else value for name, value in fields.items()}
