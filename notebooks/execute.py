@@ -1,0 +1,159 @@
+"""Execute notebooks in place, so that what is committed is what the code does (`make notebooks`).
+
+Usage: python notebooks/execute.py [--allow-fallback --out FOLDER] notebooks/vae.ipynb ...
+
+Progress bars and other stderr are left out, metadata that changes with the machine is dropped, and
+what the tests need to know is kept under the notebook's `metadata.coursekit`: seconds of each code
+cell, the data sets in use, and a digest of the outputs. Nothing is written if a cell fails or if a
+data set was replaced by an embedded one.
+"""
+
+import argparse
+import ast
+import hashlib
+import json
+import os
+import sys
+import time
+from pathlib import Path
+
+import nbformat
+from nbclient import NotebookClient
+from nbclient.exceptions import CellExecutionError
+
+CELL_TIMEOUT = 600
+KERNEL_ENVIRONMENT = {
+    "TQDM_DISABLE": "1",
+    "PYDEVD_DISABLE_FILE_VALIDATION": "1",
+}
+# Runs in the kernel after the last cell.
+SOURCES = """sorted({value.source for value in list(globals().values())
+                     if type(value).__name__ == "ImageSet" and hasattr(value, "source")})"""
+
+
+class Refused(Exception):
+    """The outputs must not be committed."""
+
+
+class TimingClient(NotebookClient):
+    """Also notes how long each code cell took and which data sets there were at the end."""
+
+    async def async_execute_cell(self, cell, cell_index, **options):
+        started = time.perf_counter()
+        try:
+            return await super().async_execute_cell(cell, cell_index, **options)
+        finally:
+            if cell.cell_type == "code":
+                self.seconds.append(round(time.perf_counter() - started, 1))
+            if cell_index == len(self.nb.cells) - 1:
+                self.sources = await self._ask(SOURCES)
+
+    async def _ask(self, expression):
+        reply = await self.kc.execute_interactive(
+            "", silent=True, user_expressions={"answer": expression}, allow_stdin=False, timeout=60
+        )
+        answer = reply["content"]["user_expressions"]["answer"]
+        return ast.literal_eval(answer["data"]["text/plain"]) if answer["status"] == "ok" else []
+
+
+def execute(path, *, allow_fallback=False):
+    """Notebook at `path`, executed and tidied.
+
+    Raises
+    ------
+    CellExecutionError
+        If a cell fails.
+    Refused
+        If a data set was replaced by an embedded one, unless `allow_fallback`.
+    """
+    notebook = nbformat.read(path, as_version=4)
+    client = TimingClient(
+        notebook, timeout=CELL_TIMEOUT, kernel_name="python3", resources={"metadata": {"path": str(Path(path).parent)}}
+    )
+    client.seconds, client.sources = [], []
+    client.execute(env={**os.environ, **KERNEL_ENVIRONMENT})
+    if not allow_fallback:
+        refuse_fallback(notebook, client.sources)
+    tidy(notebook)
+    notebook.metadata["coursekit"] = {
+        "data": client.sources,
+        "outputs": digest(notebook),
+        "seconds": client.seconds,
+    }
+    return notebook
+
+
+def refuse_fallback(notebook, sources):
+    texts = [output.get("text", "") for cell in notebook.cells for output in cell.get("outputs", [])]
+    if any("OfflineFallbackWarning" in text for text in texts) or any("unavailable" in source for source in sources):
+        raise Refused("a data set was replaced by an embedded one; set COURSEKIT_DATA or connect to a network")
+
+
+def tidy(notebook):
+    """Drop stderr and whatever depends on the machine; join pieces of stdout."""
+    notebook.metadata = nbformat.from_dict(
+        {
+            **{key: value for key, value in notebook.metadata.items() if key not in ("widgets", "vscode", "colab")},
+            "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
+            "language_info": {"name": "python"},
+        }
+    )
+    for cell in notebook.cells:
+        for key in ("execution", "collapsed", "scrolled", "jupyter", "ExecuteTime"):
+            cell.metadata.pop(key, None)
+        if cell.cell_type == "code":
+            cell.outputs = _tidy_outputs(cell.outputs)
+
+
+def _tidy_outputs(outputs):
+    kept = []
+    for output in outputs:
+        if output.output_type == "stream" and output.name == "stderr":
+            continue
+        if output.output_type == "stream" and kept and kept[-1].output_type == "stream":
+            kept[-1].text += output.text
+            continue
+        kept.append(output)
+    return kept
+
+
+def digest(notebook):
+    """Hash of all outputs: shows when a notebook was saved by anything but this script."""
+    outputs = [cell.get("outputs", []) for cell in notebook.cells if cell.cell_type == "code"]
+    return hashlib.sha256(json.dumps(outputs, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def write(notebook, path):
+    nbformat.validate(notebook)
+    temporary = Path(path).with_suffix(".ipynb.tmp")
+    temporary.write_text(nbformat.writes(notebook) + "\n", encoding="utf-8")
+    os.replace(temporary, path)
+
+
+def main(argv=None):
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("notebooks", nargs="+", type=Path)
+    parser.add_argument("--out", type=Path, help="write to this folder, not in place")
+    parser.add_argument("--allow-fallback", action="store_true", help="only with --out: take an embedded data set too")
+    options = parser.parse_args(argv)
+    if options.allow_fallback and not options.out:
+        parser.error("--allow-fallback needs --out: what is committed comes from the real data")
+    failed = False
+    for path in options.notebooks:
+        started = time.perf_counter()
+        try:
+            notebook = execute(path, allow_fallback=options.allow_fallback)
+        except (CellExecutionError, Refused) as error:
+            print(f"{path}: not written. {error}", file=sys.stderr)
+            failed = True
+            continue
+        if options.out:
+            options.out.mkdir(parents=True, exist_ok=True)
+        write(notebook, options.out / path.name if options.out else path)
+        slowest = max(notebook.metadata["coursekit"]["seconds"], default=0)
+        print(f"{path}: {time.perf_counter() - started:.0f} s, slowest cell {slowest:.0f} s", flush=True)
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,331 @@
+"""Rules that every committed notebook keeps, and proof that each rule can fail."""
+
+import ast
+import copy
+import re
+from pathlib import Path
+
+import execute
+import nbformat
+import pytest
+import stamp
+
+ROOT = Path(__file__).resolve().parents[2]
+NOTEBOOKS = sorted(
+    path for path in (ROOT / "notebooks").rglob("*.ipynb") if ".ipynb_checkpoints" not in path.parts
+)
+MAX_BYTES = 1_500_000
+MAX_SECONDS = 120
+MAX_CELL_SECONDS = 60
+MAX_TOTAL_SECONDS = 8 * 60
+MYST = re.compile(r"^\s*(```|:::)\s*\{|\{(ref|eq|cite|doc|numref|prf:ref|result)[^}]*\}`", re.MULTILINE)
+LONG_FLOAT = re.compile(r"(?<![\w.])\d+\.\d{5,}(?!\w)")
+
+
+def problems(notebook, path, size=0):
+    """What is wrong with this notebook; `path` is relative to the root of the project."""
+    found = []
+    code = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    counts = [cell.execution_count for cell in code if cell.source.strip()]
+    if counts != list(range(1, len(counts) + 1)):
+        found.append(f"execution counts are {counts}, not 1, 2, 3, …")
+    if not any(cell.outputs for cell in code):
+        found.append("no outputs: stripped")
+    run = notebook.metadata.get("coursekit", {})
+    if run.get("outputs") != execute.digest(notebook):
+        found.append("the outputs are not those of `make notebooks`")
+    if any("unavailable" in source for source in run.get("data", [])):
+        found.append(f"the data are a fallback: {run['data']}")
+    seconds = run.get("seconds", [])
+    if sum(seconds) > MAX_SECONDS or max(seconds, default=0) > MAX_CELL_SECONDS:
+        found.append(f"over budget: {sum(seconds):.0f} s, slowest cell {max(seconds, default=0):.0f} s")
+    if size > MAX_BYTES:
+        found.append(f"{size} bytes")
+    for number, cell in enumerate(code, 1):
+        for output in cell.outputs:
+            types = set(output.get("data", {}))
+            if output.output_type == "error":
+                found.append(f"code cell {number} ends in {output.ename}")
+            if "image/svg+xml" in types or "<svg" in str(output.get("data", {}).get("text/html", "")):
+                found.append(f"code cell {number} has an svg output")
+            alt = cell.metadata.get("mystnb", {}).get("image", {}).get("alt", "")
+            if any(kind.startswith("image/") for kind in types) and len(alt.split()) < 3:
+                found.append(f"code cell {number} has an image without alt text (mystnb.image.alt)")
+            if output.output_type == "stream" and output.name == "stderr":
+                found.append(f"code cell {number} has stderr: not from `make notebooks`")
+            printed = output.get("text", "") or str(output.get("data", {}).get("text/plain", ""))
+            if LONG_FLOAT.search(printed):
+                found.append(f"code cell {number} prints a long float: {LONG_FLOAT.search(printed)[0]}")
+    markdown = "\n".join(cell.source for cell in notebook.cells if cell.cell_type == "markdown")
+    if MYST.search(markdown):
+        found.append(f"MyST in Markdown, which GitHub and Colab do not read: {MYST.search(markdown)[0].strip()}")
+    source = "\n".join(cell.source for cell in code)
+    if stamp.colab_link(path) not in notebook.cells[0].source:
+        found.append("the first cell does not link this notebook on Colab (`make stamp`)")
+    if not code or f'%pip install -q "{stamp.install_requirement()}"' not in code[0].source:
+        found.append("the first code cell is not the install line (`make stamp`)")
+    if not path.startswith("notebooks/exercises/"):
+        if not re.search(r"^(from coursekit\.trainers import|from coursekit import .*\btrainers\b)", source, re.MULTILINE):
+            found.append("imports no trainer from coursekit.trainers")
+        if not any(isinstance(node, ast.Assert) for node in ast.walk(ast.parse(code[-1].source))):
+            found.append("does not end in asserts of what it claimed")
+        if not re.search(r"^SCALE = 1\b", source, re.MULTILINE):
+            found.append("has no SCALE = 1 cell")
+    return found
+
+
+def read(path):
+    return nbformat.read(path, as_version=4)
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_notebook_keeps_the_rules(path):
+    relative = path.relative_to(ROOT).as_posix()
+    assert problems(read(path), relative, path.stat().st_size) == []
+
+
+def test_all_notebooks_together_take_at_most_eight_minutes():
+    seconds = {path.stem: sum(read(path).metadata["coursekit"]["seconds"]) for path in NOTEBOOKS}
+    assert sum(seconds.values()) <= MAX_TOTAL_SECONDS, seconds
+
+
+def test_every_lesson_is_in_the_book():
+    toc = (ROOT / "_toc.yml").read_text(encoding="utf-8")
+    lessons = [path.relative_to(ROOT).with_suffix("").as_posix() for path in NOTEBOOKS]
+    assert [lesson for lesson in lessons if lesson not in toc] == []
+
+
+# -- each rule can fail --------------------------------------------------------------------------
+
+PATH = "notebooks/demo.ipynb"
+
+
+@pytest.fixture
+def good():
+    new = nbformat.v4
+    notebook = new.new_notebook()
+    install = f'import sys\nif "google.colab" in sys.modules:\n    %pip install -q "{stamp.install_requirement()}"'
+    image = new.new_output("display_data", data={"image/png": "aGk="})
+    text = new.new_output("stream", text="0.123\n")
+    notebook.cells = [
+        new.new_markdown_cell(f"# Demo\n\n[Open in Colab]({stamp.colab_link(PATH)})\n\n$x$"),
+        new.new_code_cell(install, execution_count=1),
+        new.new_code_cell("SCALE = 1\nfrom coursekit.trainers import VAETrainer", execution_count=2, outputs=[text]),
+        new.new_code_cell(
+            "figure", execution_count=3, outputs=[image], metadata={"mystnb": {"image": {"alt": "Nine round digits"}}}
+        ),
+        new.new_code_cell("assert True", execution_count=4),
+    ]
+    notebook.metadata["coursekit"] = {"data": ["mnist"], "seconds": [1.0, 2.0, 3.0, 0.0]}
+    sign(notebook)
+    return notebook
+
+
+def sign(notebook):
+    notebook.metadata["coursekit"]["outputs"] = execute.digest(notebook)
+
+
+def strip(notebook):
+    for cell in notebook.cells[1:]:
+        cell.outputs, cell.execution_count = [], None
+    sign(notebook)
+
+
+def lose_a_count(notebook):
+    notebook.cells[2].execution_count = None
+
+
+def edit_an_output(notebook):
+    notebook.cells[2].outputs[0].text = "0.9\n"
+
+
+def fall_back(notebook):
+    notebook.metadata["coursekit"]["data"] = ["digits (embedded; mnist unavailable)"]
+
+
+def take_too_long(notebook):
+    notebook.metadata["coursekit"]["seconds"] = [MAX_CELL_SECONDS + 1.0]
+
+
+def lose_alt_text(notebook):
+    notebook.cells[3].metadata = {}
+
+
+def draw_svg(notebook):
+    notebook.cells[3].outputs[0].data = {"image/svg+xml": "<svg/>"}
+    sign(notebook)
+
+
+def keep_stderr(notebook):
+    notebook.cells[2].outputs[0].name = "stderr"
+    sign(notebook)
+
+
+def print_a_long_float(notebook):
+    notebook.cells[2].outputs[0].text = "loss 0.0533263646"
+    sign(notebook)
+
+
+def fail(notebook):
+    notebook.cells[2].outputs = [nbformat.v4.new_output("error", ename="ValueError", evalue="", traceback=[])]
+    sign(notebook)
+
+
+def write_myst(notebook):
+    notebook.cells[0].source += "\n\n```{note}\nHello\n```"
+
+
+def write_a_role(notebook):
+    notebook.cells[0].source += "\n\nSee {eq}`eq-vae-elbo`."
+
+
+def link_another_project(notebook):
+    notebook.cells[0].source = "[Open in Colab](https://colab.research.google.com/github/a/b/blob/main/x.ipynb)"
+
+
+def install_another_project(notebook):
+    notebook.cells[1].source = notebook.cells[1].source.replace("git+", "git+https://example.org/x/y@main")
+
+
+def forget_the_trainers(notebook):
+    notebook.cells[2].source = "SCALE = 1"
+
+
+def forget_the_asserts(notebook):
+    notebook.cells[-1].source = "True"
+
+
+def forget_the_scale(notebook):
+    notebook.cells[2].source = "from coursekit.trainers import VAETrainer"
+
+
+def test_a_good_notebook_has_no_problem(good):
+    assert problems(good, PATH) == []
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (strip, "no outputs"),
+        (lose_a_count, "execution counts"),
+        (edit_an_output, "not those of `make notebooks`"),
+        (fall_back, "fallback"),
+        (take_too_long, "over budget"),
+        (lose_alt_text, "without alt text"),
+        (draw_svg, "svg"),
+        (keep_stderr, "stderr"),
+        (print_a_long_float, "0.0533263646"),
+        (fail, "ValueError"),
+        (write_myst, "MyST"),
+        (write_a_role, "MyST"),
+        (link_another_project, "on Colab"),
+        (install_another_project, "install line"),
+        (forget_the_trainers, "no trainer"),
+        (forget_the_asserts, "asserts"),
+        (forget_the_scale, "SCALE"),
+    ],
+)
+def test_a_damaged_notebook_is_rejected(good, damage, message):
+    damaged = copy.deepcopy(good)
+    damage(damaged)
+    assert [problem for problem in problems(damaged, PATH) if message in problem]
+
+
+def test_a_large_notebook_is_rejected(good):
+    assert problems(good, PATH, size=MAX_BYTES + 1) == [f"{MAX_BYTES + 1} bytes"]
+
+
+# -- execute.py and stamp.py -----------------------------------------------------------------------
+
+
+@pytest.fixture
+def run_cells(tmp_path):
+    """Run `execute.py` on a notebook of these code cells; returns its exit code and the path."""
+
+    def run(*sources, arguments=()):
+        path = tmp_path / "demo.ipynb"
+        notebook = nbformat.v4.new_notebook(metadata={"language_info": {"name": "python", "version": "1.2.3"}})
+        notebook.cells = [nbformat.v4.new_code_cell(source) for source in sources]
+        nbformat.write(notebook, path)
+        return execute.main([*arguments, str(path)]), path
+
+    return run
+
+
+# coursekit.data is not needed for these: the kernel looks for the class by its name.
+LOAD = """
+import warnings
+from coursekit.errors import OfflineFallbackWarning
+class ImageSet:
+    source = {source!r}
+images = ImageSet()
+if "unavailable" in images.source:
+    warnings.warn("mnist is replaced", OfflineFallbackWarning)
+"""
+
+
+def test_execute_writes_outputs_data_and_times_but_no_stderr_and_no_versions(run_cells):
+    code, path = run_cells(
+        LOAD.format(source="mnist"),
+        "import os, sys\nprint(1)\nprint('bar', file=sys.stderr)\nsys.stderr.flush()\nprint(os.environ['TQDM_DISABLE'])",
+    )
+    notebook = read(path)
+    assert code == 0
+    assert [cell.execution_count for cell in notebook.cells] == [1, 2]
+    assert [output.text for output in notebook.cells[1].outputs] == ["1\n1\n"]
+    assert notebook.metadata["language_info"] == {"name": "python"}
+    assert notebook.metadata["coursekit"]["data"] == ["mnist"]
+    assert len(notebook.metadata["coursekit"]["seconds"]) == 2
+    assert notebook.metadata["coursekit"]["outputs"] == execute.digest(notebook)
+
+
+@pytest.mark.parametrize(
+    ("source", "message"),
+    [(LOAD.format(source="digits (embedded; mnist unavailable)"), "replaced by an embedded"), ("1 / 0", "division")],
+)
+def test_execute_leaves_the_file_alone_after_a_fallback_or_an_error(run_cells, capsys, source, message):
+    code, path = run_cells(source)
+    assert code == 1
+    assert message in capsys.readouterr().err
+    assert read(path).cells[0].execution_count is None
+
+
+def test_a_fallback_may_be_written_elsewhere_only(run_cells, tmp_path, capsys):
+    fallback = LOAD.format(source="digits (embedded; mnist unavailable)")
+    with pytest.raises(SystemExit):
+        run_cells(fallback, arguments=["--allow-fallback"])
+    code, path = run_cells(fallback, arguments=["--allow-fallback", "--out", str(tmp_path / "out")])
+    assert code == 0
+    assert read(path).cells[0].execution_count is None
+    assert read(tmp_path / "out" / "demo.ipynb").cells[0].execution_count == 1
+
+
+@pytest.mark.parametrize("path", stamp.stamped_files(), ids=lambda path: path.relative_to(ROOT).as_posix())
+def test_links_and_install_lines_are_those_of_the_config(path):
+    text = path.read_text(encoding="utf-8")
+    assert stamp.stamped(text) == text, "run `make stamp`"
+
+
+def test_stamp_moves_everything_to_a_new_home(tmp_path):
+    (tmp_path / "_config.yml").write_text("repository: {url: 'https://github.com/new/home', branch: trunk}")
+    (tmp_path / "notebooks").mkdir()
+    (tmp_path / "README.md").write_text(
+        "https://colab.research.google.com/github/old/place/blob/main/notebooks/vae.ipynb\n"
+        "git clone https://github.com/old/place\nhttps://github.com/old/place-two\n"
+    )
+    (tmp_path / "notebooks" / "vae.ipynb").write_text('"%pip install -q \\"coursekit @ git+https://github.com/old/place@main\\""')
+
+    stamp.main(tmp_path)
+
+    assert (tmp_path / "README.md").read_text() == (
+        "https://colab.research.google.com/github/new/home/blob/trunk/notebooks/vae.ipynb\n"
+        "git clone https://github.com/new/home\nhttps://github.com/old/place-two\n"
+    )
+    assert "git+https://github.com/new/home@trunk" in (tmp_path / "notebooks" / "vae.ipynb").read_text()
+    assert stamp.install_requirement(tmp_path) == "coursekit @ git+https://github.com/new/home@trunk"
+
+
+def test_a_home_that_colab_cannot_open_is_refused(tmp_path):
+    (tmp_path / "_config.yml").write_text("repository: {url: 'https://example.org/a/b', branch: main}")
+    with pytest.raises(ValueError, match="Colab"):
+        stamp.repository(tmp_path)
