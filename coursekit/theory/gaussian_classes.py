@@ -1,5 +1,6 @@
 """Two Gaussian classes with one covariance: the posterior is a logistic regression."""
 
+import functools
 import math
 
 import torch
@@ -39,7 +40,7 @@ def shared_covariance_posterior(mu0, mu1, cov, prior1):
     ----------
     Bishop (2006), Pattern Recognition and Machine Learning, eqs. (4.65) to (4.67).
     """
-    mu0, mu1, cov = torch.as_tensor(mu0), torch.as_tensor(mu1), torch.as_tensor(cov)
+    mu0, mu1, cov = _same_precision(mu0, mu1, cov)
     if mu0.ndim != 1 or mu1.shape != mu0.shape or cov.shape != (len(mu0), len(mu0)):
         raise ValueError(
             "mu0, mu1 and cov must have shapes (D,), (D,) and (D, D), "
@@ -52,9 +53,16 @@ def shared_covariance_posterior(mu0, mu1, cov, prior1):
     if failed or not torch.allclose(cov, cov.T):
         raise ValueError("cov must be symmetric and positive definite")
 
-    w = torch.cholesky_solve((mu1 - mu0)[:, None], factor)[:, 0]
-    # Both quadratic forms at once: (mu0' S^-1 mu0 - mu1' S^-1 mu1) / 2 = -(mu0 + mu1)' w / 2.
-    midpoint = -0.5 * (mu0 + mu1) @ w
+    w0, w1 = torch.cholesky_solve(torch.stack([mu0, mu1], dim=1), factor).T  # Sigma^-1 mu of each class
+    w = w1 - w0
+    quadratic0 = 0.5 * mu0 @ w0
+    quadratic1 = 0.5 * mu1 @ w1
     log_prior_odds = math.log(prior1) - math.log1p(-prior1)
-    b = midpoint + log_prior_odds
+    b = quadratic0 - quadratic1 + log_prior_odds
     return w, b
+
+
+def _same_precision(*values):
+    tensors = [torch.as_tensor(value) for value in values]
+    dtype = functools.reduce(torch.promote_types, (tensor.dtype for tensor in tensors))
+    return [tensor.to(dtype if dtype.is_floating_point else torch.float64) for tensor in tensors]
