@@ -7,6 +7,8 @@ from hashlib import sha256
 from pathlib import Path
 from uuid import uuid4
 
+from tqdm import tqdm
+
 from coursekit.errors import DataUnavailable
 
 # (connect, read) in seconds. The second is the longest silence allowed, not the length of the download.
@@ -118,6 +120,13 @@ REGISTRY = {
 }
 
 
+class _Bar(tqdm):
+    """Pooch resets the bar before it fills it up at the end; tqdm would forget the time and draw an empty bar."""
+
+    def reset(self, total=None):
+        self.n = 0
+
+
 def data_folder(root=None):
     """Folder that downloaded data sets live in.
 
@@ -208,13 +217,12 @@ def _download(url, file, target, problem):
     """(content, None) after moving a verified download to `target`, or (None, what went wrong at this mirror)."""
     import pooch
     import requests
-    from tqdm import tqdm
 
     # In the same folder, so that the move is one atomic step; its own name, so that two processes never share it.
     part = target.with_name(f".{target.name}.{uuid4().hex}.part")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        with tqdm(total=file.size, desc=file.name, unit="B", unit_scale=True) as bar:
+        with _Bar(total=file.size, desc=file.name, unit="B", unit_scale=True, delay=0.5) as bar:
             download = pooch.HTTPDownloader(
                 progressbar=bar, chunk_size=2**16, timeout=TIMEOUT, headers={"Accept-Encoding": "identity"}
             )
