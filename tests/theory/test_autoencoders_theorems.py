@@ -10,6 +10,8 @@ from scipy.stats import norm
 from sklearn.datasets import load_digits
 from sklearn.decomposition import PCA
 
+from coursekit.trainers import AutoencoderTrainer
+
 # The four points of the page's worked example: ±(2, 2) and ±(1, −1).
 EXAMPLE = torch.tensor([[2.0, 2.0], [-2.0, -2.0], [1.0, -1.0], [-1.0, 1.0]], dtype=torch.float64)
 EIGENVALUES = torch.tensor([4.0, 2.5, 1.0, 0.3], dtype=torch.float64)
@@ -91,6 +93,19 @@ def test_trained_linear_autoencoder_projects_like_sklearn_pca(seed):
     assert np.abs(projected - projected_by_pca).max() < 0.02
     variances = PCA(svd_solver="full").fit(x.numpy()).explained_variance_ * (len(x) - 1) / len(x)
     assert loss == pytest.approx(variances[K:].sum(), rel=1e-5)
+
+
+@pytest.mark.theorem("thm-linear-autoencoder-pca")
+def test_the_courses_trainer_with_no_hidden_layer_finds_the_principal_subspace():
+    # The pixels are not centred: the trainer's biases do that.
+    x = torch.tensor(load_digits().data / 16.0, dtype=torch.float32).view(-1, 1, 8, 8)
+    pca = PCA(n_components=3, svd_solver="full").fit(x.flatten(1).numpy())
+    settings = dict(latent_dim=3, hidden=(), reconstruction="gaussian", lr=0.03, batch_size=len(x), device="cpu")
+    trainer = AutoencoderTrainer(**settings).fit(x, epochs=600, progress=False)
+    with torch.no_grad():
+        projected = trainer.network(x)[0].flatten(1).numpy()
+    projected_by_pca = pca.inverse_transform(pca.transform(x.flatten(1).numpy()))
+    assert np.abs(projected - projected_by_pca).max() < 0.03
 
 
 @pytest.mark.theorem("thm-linear-autoencoder-pca")
