@@ -126,6 +126,7 @@ def image_grid(images, columns=None, titles=None, scale=None):
     if columns is None:
         columns = len(images) if len(images) <= 10 else math.ceil(math.sqrt(len(images)))
         columns = max(1, min(columns, _IMAGE_AREA_WIDTH // (_text_width(Figure(), titles) + 12)))
+        columns = math.ceil(len(images) / math.ceil(len(images) / columns))  # rows of even length
     columns = min(_positive_int("columns", columns), len(images))
     return _draw_images(images, columns, scale, image_titles=titles)
 

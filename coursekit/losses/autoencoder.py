@@ -98,7 +98,7 @@ def contractive_sigmoid(code, weight):
     References
     ----------
     Rifai et al. (2011), Contractive Auto-Encoders: Explicit Invariance During Feature Extraction,
-    section 2 (the penalty is eq. (1); this closed form is in the paragraph on its cost).
+    which defines the penalty and gives this form of it for sigmoid units.
     """
     slope_squared = (code * (1 - code)).square()  # (N, K)
     row_norm_squared = weight.square().sum(1)  # (K,)
@@ -138,7 +138,7 @@ def contractive_penalty(encode, x):
 
     References
     ----------
-    Rifai et al. (2011), Contractive Auto-Encoders: Explicit Invariance During Feature Extraction, eq. (1).
+    Rifai et al. (2011), Contractive Auto-Encoders: Explicit Invariance During Feature Extraction.
     """
     for_training = torch.is_grad_enabled()
     with torch.enable_grad():

@@ -143,7 +143,8 @@ def importance_weighted_bound(log_w):
 
     References
     ----------
-    Burda, Grosse and Salakhutdinov (2016), Importance Weighted Autoencoders, eq. (8).
+    Burda, Grosse and Salakhutdinov (2016), Importance Weighted Autoencoders, section 3
+    (the bound L_k, and theorem 1).
     """
     log_sum = torch.logsumexp(log_w, dim=0)
     return log_sum - math.log(len(log_w))

@@ -38,7 +38,7 @@ def kl_divergence(p, q, weights=None):
 
     References
     ----------
-    Kullback and Leibler (1951), On Information and Sufficiency, eq. (2.4).
+    Kullback and Leibler (1951), On Information and Sufficiency, section 2.
     """
     p, q, weights = _checked(p, q, weights)
     # xlogy(0, 0) = 0, and p/q is never formed: it could overflow in the tails.
