@@ -64,6 +64,29 @@ def require_choice(name, value, choices):
     _require(value in choices, f"{name} must be one of {', '.join(map(repr, choices))}, got {value!r}")
 
 
+def choose_device(device):
+    """The device that ``"auto"`` or a name stands for: "cpu", "cuda" or "mps".
+
+    Raises
+    ------
+    ValueError
+        When torch does not have it.
+    """
+    if device == "auto":
+        return "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+    require_choice("device", device, ("cpu", "cuda", "mps"))
+    available = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    _require(available[device], f"torch sees no {device} device here; use device='auto', or run `coursekit doctor`")
+    return device
+
+
+def choose_precision(precision, device):
+    """The Lightning Fabric precision that ``"auto"`` stands for on a device."""
+    if precision != "auto":
+        return precision
+    return "bf16-mixed" if device == "cuda" and torch.cuda.is_bf16_supported() else "32-true"
+
+
 @dataclass(frozen=True)
 class DataSpec:
     """What a network must know of its data: enough to build it again from a file."""
@@ -422,20 +445,12 @@ class Trainer(ABC):
         if "LOCAL_WORLD_SIZE" in os.environ:
             devices = int(os.environ["LOCAL_WORLD_SIZE"])
             nodes = int(os.environ["WORLD_SIZE"]) // devices
-        device = self.device
-        if device == "auto":
-            device = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
-        require_choice("device", device, ("cpu", "cuda", "mps"))
-        if device == "cuda" and not torch.cuda.is_available():
-            raise ValueError("device='cuda', but torch sees no CUDA device; run `coursekit doctor`, or use device='auto'")
-        precision = self.precision
-        if precision == "auto":
-            precision = "bf16-mixed" if device == "cuda" and torch.cuda.is_bf16_supported() else "32-true"
+        device = choose_device(self.device)
         fabric = Fabric(
             accelerator=device,
             devices=devices,
             num_nodes=nodes,
-            precision=precision,
+            precision=choose_precision(self.precision, device),
             strategy=DDPStrategy(broadcast_buffers=False) if devices * nodes > 1 else "auto",
         )
         fabric.launch()
@@ -615,7 +630,9 @@ class _ProgressBar:
 
     def __init__(self, first, last, name, shown):
         self.first = first
-        self._bar = tqdm(total=last, initial=first, desc=name, unit="step", disable=None if shown else True, ascii=True)
+        # Only ever passed when True, so that TQDM_DISABLE=1 can hide the bar too.
+        hidden = {} if shown else {"disable": True}
+        self._bar = tqdm(total=last, initial=first, desc=name, unit="step", ascii=True, **hidden)
         self._due = 0.0
 
     def __enter__(self):

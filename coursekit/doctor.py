@@ -1,0 +1,76 @@
+"""What this machine has, and what to fix: the report of ``coursekit doctor``."""
+
+import os
+import platform
+from importlib.metadata import PackageNotFoundError, version
+
+_PACKAGES = ("coursekit", "torch", "torchvision", "lightning-fabric", "numpy", "matplotlib", "scikit-learn")
+
+
+def examine():
+    """Look at versions, device, precision and data.
+
+    Returns
+    -------
+    report : list of (str, str)
+        What was found, in the order to print.
+    problems : list of str
+        One sentence each, saying what to do.
+    """
+    problems = []
+    report = [("python", platform.python_version()), *_versions(problems), *_device(problems), *_data(problems)]
+    return report, problems
+
+
+def _versions(problems):
+    rows = []
+    for package in _PACKAGES:
+        try:
+            rows.append((package, version(package)))
+        except PackageNotFoundError:
+            rows.append((package, "missing"))
+            problems.append(f"{package} is not installed: pip install coursekit")
+    return rows
+
+
+def _device(problems):
+    import torch
+
+    from coursekit.trainers.runtime import keep_freed_memory, medium_is_as_exact
+    from coursekit.trainers.base import choose_device, choose_precision
+
+    device = choose_device("auto")
+    name = device
+    if device == "cuda":
+        name = f"cuda ({torch.cuda.get_device_name()}, {torch.cuda.device_count()} in all)"
+    elif device == "cpu":
+        name = f"cpu ({torch.get_num_threads()} threads)"
+        if torch.version.cuda and os.path.exists("/proc/driver/nvidia/version"):
+            problems.append(
+                f"there is an NVIDIA driver, but torch (CUDA {torch.version.cuda}) cannot use it: update the driver, "
+                "or install the torch build for its CUDA version"
+            )
+    rows = [("device", name), ("precision", choose_precision("auto", device))]
+    if device == "cpu":
+        kept = "keeps freed memory" if keep_freed_memory() else "as the system sets it"
+        exact = "medium (as exact as highest here)" if medium_is_as_exact() else "highest"
+        rows += [("allocator", kept), ("float32 products", exact)]
+    return rows
+
+
+def _data(problems):
+    from coursekit.data import EMBEDDED, IMAGE_SETS, SPLITS, data_folder, is_available
+
+    rows = [("data folder", str(data_folder()))]
+    for name in IMAGE_SETS:
+        if name in EMBEDDED:
+            rows.append((f"data {name}", "embedded"))
+            continue
+        missing = [split for split in SPLITS if not is_available(name, split)]
+        rows.append((f"data {name}", f"no {' or '.join(missing)} split" if missing else "found"))
+        if missing and os.environ.get("COURSEKIT_OFFLINE", "0") not in ("", "0"):
+            problems.append(
+                f"{name} is not there and COURSEKIT_OFFLINE forbids downloading it: unset COURSEKIT_OFFLINE, or point "
+                "COURSEKIT_DATA at a folder that has it"
+            )
+    return rows
