@@ -1,0 +1,120 @@
+"""The built website on localhost, and a real browser that can reach nothing else."""
+
+import functools
+import http.server
+import os
+import subprocess
+import sys
+import threading
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+SOURCES = ("_config.yml", "_toc.yml", "book", "notebooks", "coursekit", "tests/theory")
+CHROMIUM_FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+
+
+def newest(paths):
+    files = (file for path in paths for file in ([path] if path.is_file() else path.rglob("*")))
+    return max(file.stat().st_mtime for file in files if file.is_file() and "__pycache__" not in file.parts)
+
+
+@pytest.fixture(scope="session")
+def html(tmp_path_factory):
+    """Folder of the built site: `_build/html` if it is newer than its sources, else built afresh."""
+    built = ROOT / "_build" / "html"
+    if (built / "index.html").exists() and (built / "index.html").stat().st_mtime > newest([ROOT / name for name in SOURCES]):
+        return built
+    folder = tmp_path_factory.mktemp("book")
+    command = [sys.executable, "-m", "jupyter_book", "build", ".", "-W", "-n", "--keep-going", "-q", "--path-output", folder]
+    result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, env={**os.environ, "NO_COLOR": "1"})
+    assert result.returncode == 0, f"the book does not build:\n{result.stdout}\n{result.stderr}"
+    return folder / "_build" / "html"
+
+
+@pytest.fixture(scope="session")
+def pages(html):
+    """Addresses of all pages, relative to the site."""
+    found = sorted(path.relative_to(html).as_posix() for path in html.rglob("*.html"))
+    return [page for page in found if not page.startswith("_static/") and page != "index.html"]
+
+
+@pytest.fixture(scope="session")
+def address(html):
+    """Address of the served site."""
+    handler = functools.partial(QuietHandler, directory=str(html))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+        thread.join()
+
+
+class QuietHandler(http.server.SimpleHTTPRequestHandler):
+    def log_message(self, *arguments):
+        pass
+
+
+@pytest.fixture(scope="session")
+def browser(chromium):
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium, args=CHROMIUM_FLAGS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="session")
+def open_page(browser, address):
+    """`open_page(path)` gives a `Visit`; math is typeset when it returns."""
+    host = urlsplit(address).netloc
+    contexts = []
+
+    def open_page(path):
+        context = browser.new_context(viewport={"width": 1280, "height": 800}, color_scheme="light")
+        contexts.append(context)
+        visit = Visit(context.new_page())
+
+        def route(route):
+            if urlsplit(route.request.url).netloc in (host, ""):
+                route.continue_()
+            else:
+                visit.left_the_site.append(route.request.url)
+                route.abort()
+
+        context.route("**/*", route)
+        visit.page.on("console", lambda message: message.type == "error" and visit.console_errors.append(message.text))
+        visit.page.on("pageerror", lambda error: visit.console_errors.append(str(error)))
+        visit.page.on("requestfailed", lambda request: visit.failed.append(request.url))
+        visit.page.on("response", lambda response: response.status >= 400 and visit.failed.append(response.url))
+        visit.page.goto(f"{address}/{path}", wait_until="networkidle")
+        visit.page.add_style_tag(content="* { transition: none !important; animation: none !important; }")
+        visit.page.evaluate("Promise.all([window.MathJax?.startup?.promise, document.fonts.ready]).then(() => 0)")
+        return visit
+
+    yield open_page
+    for context in contexts:
+        context.close()
+
+
+@dataclass
+class Visit:
+    """A loaded page and what went wrong while it loaded."""
+
+    page: object
+    console_errors: list = field(default_factory=list)
+    failed: list = field(default_factory=list)
+    left_the_site: list = field(default_factory=list)
