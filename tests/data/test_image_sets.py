@@ -143,6 +143,7 @@ def test_digits_are_scikit_learns_enlarged():
     enlarged = reduced(torch.cat([train.images, test.images]))
     nearest = torch.cdist(enlarged.flatten(1), original.flatten(1)).argmin(dim=1)
     assert nearest.unique().numel() == len(original)
+    assert nearest[len(train)] == 0, "every fifth image of the sorted digits, from the first, is a test image"
     labels = torch.cat([train.labels, test.labels])
     assert torch.equal(labels, torch.from_numpy(load_digits().target)[nearest])
     assert (enlarged - original[nearest]).abs().mean() < 0.5
