@@ -7,6 +7,7 @@
 
 import ast
 import json
+import re
 from pathlib import Path
 from urllib.parse import quote
 
@@ -245,6 +246,17 @@ def check_pages(app):
         yield _page_of(path, app.env), context, "page.html"
 
 
+# -- docstrings --------------------------------------------------------------------------------------
+
+
+def adapt_docstring(app, what, name, obj, options, lines):
+    """Docstrings are written to be read in code: `*shape` is no emphasis, a label of the book is a link."""
+    for index, line in enumerate(lines):
+        line = re.sub(r"(?<![\w*`\\])\*(?=\w)", r"\\*", line)
+        line = re.sub(r"`{0,2}\b(eq-[\w-]*\w)`{0,2}", r":eq:`\1`", line)
+        lines[index] = re.sub(r"`{0,2}\b(thm-[\w-]*\w)`{0,2}", r":prf:ref:`\1`", line)
+
+
 # -- one request fewer -----------------------------------------------------------------------------
 
 
@@ -265,6 +277,8 @@ def setup(app):
     app.add_directive("results-table", ResultsTable)
     app.add_css_file("book.css", priority=900)
     app.connect("doctree-read", link_checks)
+    if "sphinx.ext.autodoc" in app.extensions:
+        app.connect("autodoc-process-docstring", adapt_docstring, priority=400)
     app.connect("html-collect-pages", check_pages)
     app.connect("html-page-context", drop_thebe, priority=900)
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}

@@ -146,3 +146,10 @@ def test_the_script_that_asks_another_host_is_dropped():
     context = {"script_files": [kept, Script("_static/sphinx-thebe.js"), Script(body="const THEBE_JS_URL = 1")]}
     coursekit_book.drop_thebe(None, "index", "page.html", context, None)
     assert context["script_files"] == [kept]
+
+
+def test_a_docstring_links_labels_of_the_book_and_keeps_its_stars():
+    lines = ["Noise (n, *shape), see eq-vae-elbo and `thm-gap`.", "`**options` are *all* passed on"]
+    coursekit_book.adapt_docstring(None, "function", "f", None, None, lines)
+    assert lines[0] == r"Noise (n, \*shape), see :eq:`eq-vae-elbo` and :prf:ref:`thm-gap`."
+    assert lines[1].startswith("`**options`")
