@@ -137,6 +137,15 @@ def test_vae_decodes_mu_plus_sigma_eps():
     torch.testing.assert_close(logits, network.decode(mu + log_var.exp().sqrt() * eps))
 
 
+def test_vae_reads_mu_and_then_log_var_from_the_encoder():
+    encoder = nn.Sequential(nn.Flatten(), nn.Linear(4, 6))
+    nn.init.zeros_(encoder[1].weight)
+    encoder[1].bias.data = torch.arange(6.0)
+    mu, log_var = VAE(encoder, MLPDecoder(3, (), (1, 2, 2))).encode(torch.rand(1, 1, 2, 2))
+    assert mu.tolist() == [[0.0, 1.0, 2.0]]
+    assert log_var.tolist() == [[3.0, 4.0, 5.0]]
+
+
 @pytest.mark.parametrize(
     "build",
     [
