@@ -261,13 +261,23 @@ def test_transparent_compression_is_not_asked_for(mirrors, monkeypatch, tiny):
     assert asked == [{"Accept-Encoding": "identity"}] * 2
 
 
+def test_progress_goes_to_stderr_and_ends_full(mirrors, monkeypatch, capsys, tiny):
+    mirrors("good")
+    bar = download._Bar
+    monkeypatch.setattr(download, "_Bar", lambda **options: bar(**options | {"delay": 0, "disable": False}))
+    assert_is_tiny(load_images("mnist"), tiny)
+    shown = capsys.readouterr()
+    assert "train-images-idx3-ubyte.gz: 100%" in shown.err
+    assert shown.out == ""
+
+
 CLIENT = """
 import json, sys
 from coursekit.data import download, load_images
 spec = json.loads(sys.argv[1])
 splits = {split: tuple(download.RemoteFile(*file) for file in files) for split, files in spec["splits"].items()}
 download.REGISTRY["mnist"] = download.RemoteSet("MNIST/raw", tuple(spec["mirrors"]), splits, tuple("0123456789"))
-download.TIMEOUT = (5.0, 60.0)
+download.TIMEOUT = (20.0, 60.0)
 print(load_images("mnist").images.sum().item())
 """
 
@@ -292,10 +302,9 @@ def client(tiny, server, mirrors):
         process.communicate()
 
 
-def test_two_processes_at_once_both_succeed(client, server, mirrors, monkeypatch, tiny, tmp_path):
+def test_two_processes_at_once_both_succeed(client, server, mirrors, tiny, tmp_path):
     """The server gives both half of the images, and the rest only when both have come this far."""
     mirrors("together")
-    monkeypatch.setattr(download, "TIMEOUT", (5.0, 60.0))
     other = client("together")
     assert_is_tiny(load_images("mnist"), tiny)
     stdout, stderr = other.communicate(timeout=60)

@@ -41,6 +41,19 @@ WHOLE = idx([0, 0, 8, 1], [0, 0, 0, 3], [7, 8, 9])
         (idx([0, 0, 8, 1], [0, 0, 0, 3], [7, 8, 9, 10]), "has 4 values; its header says 3"),
         (idx([0, 0, 8, 4], [255] * 16, [7]), "has 1 values; its header says 4294967295 x"),
     ],
+    ids=[
+        "empty",
+        "html",
+        "cut",
+        "crc",
+        "magic",
+        "short magic",
+        "float type",
+        "short header",
+        "too few",
+        "too many",
+        "huge header",
+    ],
 )
 def test_damage_is_named(content, message):
     with pytest.raises(ValueError, match=message) as caught:
