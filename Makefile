@@ -12,7 +12,7 @@ PYTEST := $(if $(COURSEKIT_DATA),,COURSEKIT_OFFLINE=1 )$(BIN)/python -m pytest
 NBVAL := --nbval-lax --nbval-current-env --nbval-cell-timeout=300
 NOTEBOOKS := $(wildcard notebooks/*.ipynb)
 
-.PHONY: help install book serve test test-slow test-fast test-notebooks notebooks results bench check stamp lock clean
+.PHONY: help install book serve test test-slow test-cuda test-fast test-notebooks notebooks results bench check stamp lock clean
 
 help:  ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -59,6 +59,9 @@ test: install  ## Everything but the slow and the GPU tests, all notebooks inclu
 test-slow: install  ## The slow tests
 	$(PYTEST) -m "slow and not cuda" tests
 
+test-cuda: install  ## The tests that need an NVIDIA GPU
+	$(PYTEST) -m "cuda" tests
+
 test-fast: install  ## A minute's worth: no notebooks, no browser, no second process
 	$(PYTEST) -m "not slow and not cuda and not browser and not distributed" tests
 
@@ -66,7 +69,7 @@ test-notebooks: install  ## The notebooks alone
 	$(PYTEST) $(NBVAL) $(NOTEBOOKS)
 
 bench: install  ## Measure speed (nothing is judged by it)
-	for script in tests/benchmarks/bench_*.py; do $(BIN)/python $$script || exit 1; done
+	for script in tests/benchmarks/*.py; do $(BIN)/python $$script || exit 1; done
 
 check: book test  ## What has to hold before a push
 

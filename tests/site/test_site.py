@@ -44,6 +44,7 @@ LOW_CONTRAST = """() => {
         for (; node; node = node.parentElement) layers.push(rgba(getComputedStyle(node).backgroundColor));
         return layers.reverse().reduce((under, layer) => over(layer, under), [255, 255, 255]);
     };
+    const opacity = node => node ? getComputedStyle(node).opacity * opacity(node.parentElement) : 1;
     const luminance = colour => colour
         .map(c => c / 255)
         .map(c => c <= 0.04045 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4)
@@ -56,7 +57,9 @@ LOW_CONTRAST = """() => {
         if (node.closest('script, style, mjx-assistive-mml, .headerlink')) continue;
         const style = getComputedStyle(node);
         const under = background(node);
-        const [low, high] = [luminance(over(rgba(style.color), under)), luminance(under)].sort((a, b) => a - b);
+        const colour = rgba(style.color);
+        colour[3] *= opacity(node);
+        const [low, high] = [luminance(over(colour, under)), luminance(under)].sort((a, b) => a - b);
         const ratio = (high + 0.05) / (low + 0.05);
         const size = parseFloat(style.fontSize);
         const large = size >= 24 || (size >= 18.66 && parseInt(style.fontWeight) >= 700);
