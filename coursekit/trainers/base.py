@@ -224,7 +224,7 @@ class Trainer(ABC):
     def batch_mean(self, rows, batch):
         """Mean of `rows`, (n, ...), over the global batch, differentiable across processes."""
         total = rows.sum(0)
-        if self.fabric.world_size > 1:
+        if len(rows) < batch.global_size:
             total = self.fabric.all_gather(total, sync_grads=True).sum(0)
         return total / batch.global_size
 
@@ -318,11 +318,12 @@ class Trainer(ABC):
                 if position == 0 or self.step == bar.first:
                     order = self._order(epoch, len(data.images), device)
                 _seed_modules(device, stream_seed(self.config.seed, MODULES + 8 * self.fabric.global_rank, self.step))
-                terms = self.training_step(self._batch(pixels, labels, order, position))
+                batch = self._batch(pixels, labels, order, position)
+                terms = self.training_step(batch)
                 for name, average in self.averages.items():
                     average.update_parameters(self.networks[name])
                 self.step += 1
-                pending.append((self.step, self.step / steps_per_epoch, terms))
+                pending.append((self.step, self.step / steps_per_epoch, batch.weight, terms))
                 if len(pending) >= read_every or self.step == last_step:
                     self._read(pending)
                     bar.show(self.step, self.history)
@@ -346,7 +347,8 @@ class Trainer(ABC):
         Returns
         -------
         dict of str to float
-            The keys of a training step.
+            The keys of a training step. A term that is not a mean over images, such as the KL of mean
+            activations, is averaged over batches of 1,000.
         """
         data = _as_data(images)
         self._check_same_data(_describe(data), size_matters=False)
@@ -453,7 +455,8 @@ class Trainer(ABC):
             precision=choose_precision(self.precision, device),
             strategy=DDPStrategy(broadcast_buffers=False) if devices * nodes > 1 else "auto",
         )
-        fabric.launch()
+        if "LT_CLI_USED" not in os.environ:  # `fabric run` has launched the processes already
+            fabric.launch()
         return fabric
 
     @property
@@ -524,13 +527,13 @@ class Trainer(ABC):
         """Move finished steps into the history; raise at the first that is not finite."""
         if not pending:
             return
-        names = list(pending[0][2])
-        values = torch.stack([terms[name].detach().float() for *_, terms in pending for name in names])
+        names = list(pending[0][-1])
+        values = torch.stack([torch.stack([terms[name].detach() for name in names]) for *_, terms in pending]).float()
         if self.fabric.world_size > 1:
-            values = self.fabric.all_reduce(values, reduce_op="mean")
-        values = iter(values.tolist())
-        for step, epoch, _ in pending:
-            entry = {"step": step, "epoch": epoch, **{name: next(values) for name in names}}
+            weights = torch.tensor([weight for _, _, weight, _ in pending], device=values.device)
+            values = self.fabric.all_reduce(values * weights[:, None], reduce_op="mean")
+        for (step, epoch, *_), row in zip(pending, values.tolist()):
+            entry = {"step": step, "epoch": epoch, **dict(zip(names, row))}
             for name, value in entry.items():
                 self.history.setdefault(name, []).append(value)
             for name in names:
@@ -595,7 +598,8 @@ class Trainer(ABC):
             for key, value in _below(tree.get("optimizer", {}), name).items():
                 index, slot = key.split("/")
                 state.setdefault(int(index), {})[slot] = value
-            optimizer.load_state_dict({"state": state, "param_groups": description["optimizers"][name]})
+            groups = [_with_tuples(group) | {"params": group["params"]} for group in description["optimizers"][name]]
+            optimizer.load_state_dict({"state": state, "param_groups": groups})
         self.history, self.validation_history = (
             {name: values.tolist() for name, values in tree.get(kind, {}).items()} for kind in ("history", "validation")
         )

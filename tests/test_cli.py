@@ -1,0 +1,160 @@
+import json
+import os
+import re
+import subprocess
+import sys
+import warnings
+
+import pytest
+
+from coursekit import cli, doctor
+from coursekit.trainers import VAETrainer, load_trainer
+
+
+@pytest.fixture
+def run(capfd, monkeypatch):
+    """Run the command line in this process; returns (exit code, stdout, stderr)."""
+    monkeypatch.setenv("COURSEKIT_OFFLINE", "1")
+
+    def run(*arguments):
+        with pytest.raises(SystemExit) as stop, warnings.catch_warnings():
+            warnings.simplefilter("default")  # here warnings are to be printed, not raised
+            cli.main([str(argument) for argument in arguments])
+        return stop.value.code, *capfd.readouterr()
+
+    return run
+
+
+@pytest.fixture
+def saved(tmp_path, run):
+    path = tmp_path / "vae.safetensors"
+    code, printed, _ = run(
+        "train", "vae", "--data", "digits", "--out", path, "--max-steps", 5, "--set", "latent_dim=2", "--set", "hidden=(16,)",
+        "--quiet",
+    )  # fmt: skip
+    assert code == 0 and "step 5" in printed and "kl" in printed
+    return path
+
+
+def test_train_saves_a_run_with_the_settings_asked_for(saved):
+    trainer = VAETrainer.load(saved)
+    assert trainer.config.latent_dim == 2 and trainer.config.hidden == (16,)
+    assert trainer.step == 5 and trainer.data_spec.name == "digits"
+
+
+def test_resume_goes_on_from_the_file(saved, run):
+    code, printed, errors = run("train", "vae", "--data", "digits", "--out", saved, "--max-steps", 8, "--resume")
+    assert code == 0 and "step 8" in printed and "5/8" in errors
+    assert load_trainer(saved).history["step"] == list(range(1, 9))
+
+
+def test_sample_writes_a_picture(saved, run, tmp_path):
+    code, printed, _ = run("sample", saved, "--n", 9, "--out", tmp_path / "samples.png")
+    assert code == 0 and "9 samples, seed 0" in printed
+    assert (tmp_path / "samples.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_evaluate_prints_what_the_trainer_says(saved, run):
+    from coursekit.data import load_images
+
+    code, printed, _ = run("evaluate", saved, "--data", "digits", "--json")
+    assert code == 0
+    report = json.loads(printed)
+    assert report["split"] == "test" and report["data"] == "digits (embedded)"
+    assert report["loss"] == VAETrainer.load(saved).evaluate(load_images("digits", "test"))["loss"]
+    assert "reconstruction" in run("evaluate", saved, "--data", "digits")[1]
+
+
+def test_fallback_is_said_in_one_line(run, tmp_path, monkeypatch):
+    monkeypatch.setenv("COURSEKIT_DATA", str(tmp_path))
+    code, printed, errors = run(
+        "train", "autoencoder", "--data", "mnist", "--offline", "digits", "--out", tmp_path / "run.safetensors",
+        "--max-steps", 1, "--quiet",
+    )  # fmt: skip
+    assert code == 0 and "digits (embedded; mnist unavailable)" in printed
+    assert errors.startswith("coursekit: warning: mnist is replaced") and errors.count("\n") == 1
+
+
+ERRORS = {
+    "unknown model": (["train", "gaan", "--out", "{tmp}/x"], "'gaan' is not one of"),
+    "unknown command": (["trian"], "No such command 'trian'"),
+    "unknown setting": (["train", "vae", "--out", "{tmp}/x", "--set", "latent=2"], "NAME one of .*latent_dim"),
+    "setting without a value": (["train", "vae", "--out", "{tmp}/x", "--set", "beta"], "expected NAME=VALUE"),
+    "setting of a wrong kind": (["train", "vae", "--out", "{tmp}/x", "--data", "digits", "--set", "lr=fast"], "lr|'fast'|str"),
+    "impossible setting": (["train", "vae", "--out", "{tmp}/x", "--set", "lr=-1"], "lr must be positive"),
+    "no folder": (["train", "vae", "--out", "{tmp}/no/x"], "make it first"),
+    "unknown data": (["train", "vae", "--out", "{tmp}/x", "--data", "mnits"], "unknown data set 'mnits'"),
+    "data not there": (["train", "vae", "--out", "{tmp}/x", "--root", "{tmp}"], "COURSEKIT_OFFLINE forbids"),
+    "no run": (["sample", "{tmp}/none", "--out", "{tmp}/x.png"], "is not there"),
+    "not a run": (["evaluate", __file__], "not a safetensors file"),
+    "no CUDA": (["train", "vae", "--out", "{tmp}/x", "--data", "digits", "--device", "cuda"], "no cuda device"),
+    "unknown precision": (
+        ["train", "vae", "--out", "{tmp}/x", "--data", "digits", "--precision", "3"],
+        "[Pp]recision",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", ERRORS)
+def test_every_error_is_one_line_and_a_non_zero_exit(case, run, tmp_path):
+    import torch
+
+    if case == "no CUDA" and torch.cuda.is_available():
+        pytest.skip("this machine has CUDA")
+    arguments, message = ERRORS[case]
+    code, printed, errors = run(*(argument.format(tmp=tmp_path) for argument in arguments))
+    assert code != 0 and printed == ""
+    assert errors.startswith("coursekit: ") and errors.count("\n") == 1 and "Traceback" not in errors
+    assert re.search(message, errors), errors
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_sampling_a_model_that_cannot_be_sampled_says_so(run, tmp_path):
+    path = tmp_path / "c.safetensors"
+    run("train", "classifier", "--data", "digits", "--out", path, "--max-steps", 1, "--quiet")
+    code, _, errors = run("sample", path, "--out", tmp_path / "x.png")
+    assert code == 2 and "ClassifierTrainer run, and that model cannot be sampled from" in errors
+
+
+def test_resumed_run_takes_no_new_settings(saved, run):
+    before = saved.read_bytes()
+    code, _, errors = run("train", "vae", "--out", saved, "--data", "digits", "--resume", "--set", "beta=2")
+    assert code == 2 and "cannot change a run that is resumed" in errors
+    assert saved.read_bytes() == before
+
+
+@pytest.mark.parametrize("command", [[], ["train"], ["sample"], ["evaluate"], ["doctor"]])
+def test_help_shows_an_example(run, command):
+    code, printed, _ = run(*command, "--help")
+    assert code == 0 and "Example: coursekit" in printed
+
+
+def test_examples_in_the_help_are_real_options(run):
+    for name, command in cli.cli.commands.items():
+        words = command.epilog.split()[2:]
+        assert words[0] == name
+        options = {option for parameter in command.params for option in parameter.opts}
+        assert {word for word in words if word.startswith("--")} <= options
+
+
+def test_doctor_reports_versions_device_precision_and_data(run, monkeypatch, tmp_path):
+    import torch
+
+    monkeypatch.setenv("COURSEKIT_DATA", str(tmp_path))
+    code, printed, _ = run("doctor")
+    assert code == 0
+    report = dict(line.split(maxsplit=1) for line in printed.splitlines() if line.split()[0] in ("torch", "device", "precision"))
+    assert report["torch"] == torch.__version__.split("+")[0]
+    assert report["device"].startswith("cuda" if torch.cuda.is_available() else "cpu")
+    assert report["precision"] in ("32-true", "bf16-mixed")
+    assert "no train or test split" in printed and str(tmp_path) in printed
+    assert "to fix: mnist is not there and COURSEKIT_OFFLINE forbids" in printed
+    monkeypatch.delenv("COURSEKIT_OFFLINE")
+    assert not [problem for problem in doctor.examine()[1] if "mnist" in problem]
+
+
+def test_module_runs_as_a_program():
+    result = subprocess.run(
+        [sys.executable, "-m", "coursekit", "--version"], capture_output=True, text=True, env=os.environ, timeout=60
+    )
+    assert result.returncode == 0 and "coursekit, version" in result.stdout

@@ -1,0 +1,42 @@
+import pytest
+import torch
+
+from coursekit.trainers import ClassifierTrainer
+
+
+def fit(images, **options):
+    return ClassifierTrainer(**{"hidden": (12,), "batch_size": 25, "lr": 1e-2} | options).fit(images, progress=False)
+
+
+@pytest.mark.parametrize("architecture", ["mlp", "conv"])
+def test_learns_classes_that_differ(images, architecture):
+    trainer = fit(images, architecture=architecture, channels=(8,), epochs=60)
+    assert trainer.evaluate(images)["accuracy"] == (trainer.predict(images) == images.labels).float().mean() == 1
+
+
+def test_probabilities_give_the_cross_entropy_that_evaluate_reports(images):
+    trainer = fit(images, epochs=2)
+    probabilities = trainer.predict_proba(images)
+    torch.testing.assert_close(probabilities.sum(1), torch.ones(50))
+    cross_entropy = -probabilities[torch.arange(50), images.labels].log().mean()
+    assert trainer.evaluate(images)["loss"] == pytest.approx(cross_entropy.item(), rel=1e-5)
+    assert torch.equal(trainer.predict(images), probabilities.argmax(1))
+
+
+def test_weight_decay_shrinks_the_weights(images):
+    def size(**options):
+        return sum(p.square().sum() for p in fit(images, epochs=30, **options).network.parameters())
+
+    assert size(weight_decay=0.1) < 0.8 * size()
+
+
+def test_data_without_labels_are_refused(images):
+    with pytest.raises(ValueError, match="needs labels"):
+        fit(images.images)
+    with pytest.raises(ValueError, match="needs labels"):
+        fit(images, epochs=1).evaluate(images.images)
+
+
+def test_negative_weight_decay_is_refused():
+    with pytest.raises(ValueError, match="weight_decay"):
+        ClassifierTrainer(weight_decay=-1)

@@ -1,0 +1,350 @@
+"""What every trainer promises, whatever its model."""
+
+import os
+import signal
+import warnings
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from coursekit import checkpoints
+from coursekit.trainers import (
+    AutoencoderTrainer,
+    CheckpointError,
+    ClassifierTrainer,
+    TrainingDiverged,
+    VAETrainer,
+    base,
+    load_trainer,
+)
+
+SMALL = {"hidden": (12,), "batch_size": 16, "epochs": 3, "lr": 1e-2}
+MAKERS = {
+    "classifier": lambda **options: ClassifierTrainer(**SMALL | options),
+    "autoencoder": lambda **options: AutoencoderTrainer(
+        **SMALL | {"latent_dim": 4, "noise_std": 0.1, "mask_rate": 0.2, "bottleneck_dropout": (0.0, 0.5)} | options
+    ),
+    "vae": lambda **options: VAETrainer(**SMALL | {"latent_dim": 3} | options),
+    "vae with moving average": lambda **options: VAETrainer(
+        **SMALL | {"latent_dim": 3, "architecture": "conv", "channels": (4,), "ema_decay": 0.9} | options
+    ),
+}
+STEPS_PER_EPOCH = 4
+
+
+@pytest.fixture(params=MAKERS.values(), ids=MAKERS.keys())
+def make(request):
+    return request.param
+
+
+def fit(trainer, images, **options):
+    return trainer.fit(images, progress=False, **options)
+
+
+def assert_same_run(first, second):
+    """Weights, averages, optimizers and history are equal bit for bit."""
+    tensors, description = first._state()
+    others, other_description = second._state()
+    assert tensors.keys() == others.keys() and description == other_description
+    for name in tensors:
+        assert torch.equal(tensors[name], others[name]), name
+    assert first.step == second.step
+
+
+def test_fit_returns_self_and_records_every_step(make, images):
+    trainer = make()
+    assert fit(trainer, images) is trainer
+    assert trainer.history["step"] == list(range(1, 3 * STEPS_PER_EPOCH + 1))
+    assert trainer.history["epoch"][-1] == 3
+    assert {len(values) for values in trainer.history.values()} == {3 * STEPS_PER_EPOCH}
+    assert trainer.history["loss"][-1] < trainer.history["loss"][0]
+
+
+def test_same_seed_gives_the_same_run_and_another_seed_another(make, images):
+    first, second = fit(make(), images), fit(make(), images)
+    assert_same_run(first, second)
+    other = fit(make(seed=1), images)
+    assert other.history["loss"] != first.history["loss"]
+
+
+@pytest.mark.parametrize("stop", [3, STEPS_PER_EPOCH, STEPS_PER_EPOCH + 1])
+def test_resumed_run_equals_the_uninterrupted_one(make, images, tmp_path, stop):
+    whole = fit(make(), images, validation=images)
+    fit(make(), images, max_steps=stop, validation=images).save(tmp_path / "run.safetensors")
+    torch.manual_seed(123)
+    resumed = load_trainer(tmp_path / "run.safetensors")
+    fit(resumed, images, validation=images)
+    assert_same_run(whole, resumed)
+
+
+def test_fitting_twice_goes_on_to_the_larger_total(make, images):
+    whole = fit(make(), images, epochs=2)
+    parts = fit(make(), images, epochs=1)
+    parts.evaluate(images)
+    assert_same_run(whole, fit(parts, images, epochs=2))
+
+
+def test_fit_leaves_the_callers_random_numbers_and_settings_alone(make, images):
+    state, precision = torch.get_rng_state(), torch.get_float32_matmul_precision()
+    handler = signal.getsignal(signal.SIGINT)
+    fit(make(), images)
+    assert torch.equal(torch.get_rng_state(), state)
+    assert torch.get_float32_matmul_precision() == precision
+    assert signal.getsignal(signal.SIGINT) is handler
+
+
+def test_fit_that_has_nothing_to_do_says_so(make, images):
+    trainer = fit(make(), images, epochs=1)
+    with pytest.warns(UserWarning, match="4 steps .* larger epochs"):
+        fit(trainer, images, epochs=1)
+    assert trainer.step == STEPS_PER_EPOCH
+
+
+def test_float_images_and_bare_tensors_are_the_same_data(images):
+    first = fit(MAKERS["vae"](), images)
+    second = fit(MAKERS["vae"](), images.images.float() / 255)
+    assert first.history == second.history
+
+
+def test_evaluate_is_the_mean_over_all_images_whatever_the_batches(make, images, monkeypatch):
+    trainer = fit(make(), images, epochs=1)
+    if isinstance(trainer, VAETrainer):
+        monkeypatch.setattr(VAETrainer, "noise", lambda self, batch, *shape: torch.zeros(len(batch), *shape))
+    at_once = trainer.evaluate(images)
+    monkeypatch.setattr(base, "INFERENCE_BATCH", 7)
+    assert trainer.evaluate(images) == pytest.approx(at_once, rel=1e-5)
+    assert at_once.keys() == trainer.history.keys() - {"step", "epoch"}
+
+
+def test_validation_is_recorded_once_an_epoch(make, images):
+    trainer = fit(make(), images, validation=images.take(10))
+    assert trainer.validation_history["epoch"] == [1, 2, 3]
+    last = {name: values[-1] for name, values in trainer.validation_history.items()}
+    assert last == {"step": 12, "epoch": 3} | trainer.evaluate(images.take(10))
+
+
+def test_divergence_names_the_step_and_the_loss_and_spares_the_checkpoint(make, images, tmp_path):
+    trainer = fit(make(), images, max_steps=2, checkpoint=tmp_path / "run.safetensors")
+    before = (tmp_path / "run.safetensors").read_bytes()
+    with torch.no_grad():
+        next(trainer.networks["network"].parameters()).fill_(float("nan"))
+    with pytest.raises(TrainingDiverged, match=r"loss is nan at step 3\b.*Lower the learning rate"):
+        fit(trainer, images, checkpoint=tmp_path / "run.safetensors")
+    assert (tmp_path / "run.safetensors").read_bytes() == before
+
+
+def test_ctrl_c_ends_after_the_step_under_way_and_the_run_can_go_on(make, images, monkeypatch, capsys):
+    whole = fit(make(), images)
+    trainer = make()
+    step = type(trainer).training_step
+
+    def interrupted_step(self, batch):
+        if self.step == 4:
+            os.kill(os.getpid(), signal.SIGINT)
+        return step(self, batch)
+
+    monkeypatch.setattr(type(trainer), "training_step", interrupted_step)
+    fit(trainer, images)
+    assert trainer.interrupted and trainer.step == 5 and len(trainer.history["loss"]) == 5
+    assert "Stopped by Ctrl-C after step 5 of 12" in capsys.readouterr().err
+    trainer.evaluate(images)
+    monkeypatch.undo()
+    assert_same_run(whole, fit(trainer, images))
+    assert not trainer.interrupted
+
+
+def test_second_ctrl_c_interrupts_at_once(images, monkeypatch):
+    def stuck_step(self, batch):
+        for _ in range(2):
+            os.kill(os.getpid(), signal.SIGINT)
+        raise AssertionError("the step went on after a second Ctrl-C")
+
+    monkeypatch.setattr(VAETrainer, "training_step", stuck_step)
+    with pytest.raises(KeyboardInterrupt):
+        fit(MAKERS["vae"](), images)
+
+
+def test_checkpoint_every_n_steps_writes_a_run_that_loads(make, images, tmp_path, monkeypatch):
+    saved = []
+    write = checkpoints.write
+    monkeypatch.setattr(
+        checkpoints, "write", lambda path, *rest: (saved.append(rest[1]["step"]), write(path, *rest))
+    )
+    fit(make(), images, checkpoint=tmp_path / "run.safetensors", checkpoint_every=5)
+    assert saved == [5, 10, 12]
+    assert load_trainer(tmp_path / "run.safetensors").step == 12
+
+
+def test_every_prediction_survives_saving(make, images, tmp_path):
+    trainer = fit(make(), images)
+    trainer.save(tmp_path / "deep" / "run.safetensors")
+    loaded = type(trainer).load(tmp_path / "deep" / "run.safetensors")
+    assert loaded.evaluate(images) == trainer.evaluate(images)
+    assert loaded.config == trainer.config and loaded.history == trainer.history
+
+
+def test_progress_bar_shows_the_losses_and_can_be_hidden(images, capfd):
+    MAKERS["vae"]().fit(images)
+    shown = capfd.readouterr().err
+    assert "VAETrainer" in shown and "kl=" in shown and "12/12" in shown
+    fit(MAKERS["vae"](), images)
+    assert capfd.readouterr().err == ""
+
+
+def test_moving_average_follows_its_recursion_and_is_what_predicts(images):
+    trainer = MAKERS["vae with moving average"]()
+    seen = []
+
+    class Watched(type(trainer)):
+        def training_step(self, batch):
+            if self.step:
+                seen.append(next(self.networks["network"].parameters()).detach().clone())
+            return super().training_step(batch)
+
+    trainer.__class__ = Watched
+    fit(trainer, images, max_steps=3)
+    seen.append(next(trainer.networks["network"].parameters()).detach())
+    average = seen[0]
+    for weight in seen[1:]:
+        average = 0.9 * average + 0.1 * weight
+    predicting = next(trainer.network.parameters())
+    assert torch.allclose(predicting, average, atol=1e-6)
+    assert not torch.equal(predicting, seen[-1])
+
+
+def test_optimizers_are_fused_on_cpu(make, images):
+    trainer = fit(make(), images, max_steps=1)
+    assert all(group["fused"] for optimizer in trainer._raw_optimizers.values() for group in optimizer.param_groups)
+
+
+def test_bf16_follows_float32_closely(images):
+    exact = fit(MAKERS["vae"](), images).history["loss"]
+    rough = fit(MAKERS["vae"](precision="bf16-mixed"), images).history["loss"]
+    assert rough != exact
+    assert rough == pytest.approx(exact, rel=0.02)
+
+
+@pytest.mark.slow
+def test_compiled_network_trains_to_the_same_losses(make, images):
+    with warnings.catch_warnings():
+        # torch.compile warns of its own internals, differently in every release.
+        warnings.simplefilter("ignore")
+        compiled = fit(make(compile=True), images, max_steps=6)
+    assert compiled.history["loss"] == pytest.approx(fit(make(), images, max_steps=6).history["loss"], rel=1e-3)
+
+
+@pytest.mark.cuda
+def test_resumed_run_on_cuda_equals_the_uninterrupted_one(make, images, tmp_path):
+    whole = fit(make(device="cuda"), images)
+    fit(make(device="cuda"), images, max_steps=5).save(tmp_path / "run.safetensors")
+    assert_same_run(whole, fit(load_trainer(tmp_path / "run.safetensors", device="cuda"), images))
+
+
+# Bad input
+
+
+def test_unknown_setting_lists_the_known_ones(make):
+    with pytest.raises(TypeError, match="no setting lattent_dim. Its settings: .*batch_size"):
+        make(lattent_dim=2)
+
+
+@pytest.mark.parametrize(
+    "setting", [{"lr": 0}, {"batch_size": 0}, {"epochs": 0}, {"ema_decay": 1.0}], ids=lambda setting: next(iter(setting))
+)
+def test_impossible_settings_are_refused(make, setting):
+    with pytest.raises(ValueError, match=next(iter(setting))):
+        make(**setting)
+
+
+def test_device_that_is_not_there_is_named(images):
+    with pytest.raises(ValueError, match="'auto', 'cpu'|cpu"):
+        fit(MAKERS["vae"](device="abacus"), images)
+    if not torch.cuda.is_available():
+        with pytest.raises(ValueError, match="no cuda device here.*doctor"):
+            fit(MAKERS["vae"](device="cuda"), images)
+
+
+def test_other_data_than_the_runs_are_refused_and_nothing_changes(make, images):
+    trainer = fit(make(), images, max_steps=3)
+    with pytest.raises(ValueError, match="fitted on 50 images.*these are 40"):
+        fit(trainer, images.take(40))
+    with pytest.raises(ValueError, match=r"shape \(1, 8, 8\); these have \(1, 8, 6\)"):
+        trainer.evaluate(images.images[..., :6])
+    assert trainer.step == 3
+
+
+@pytest.mark.parametrize("wrong", [torch.zeros(3, 8, 8), torch.zeros(0, 1, 8, 8), torch.zeros(2, 1, 8, 8).long(), "mnist"])
+def test_images_of_a_wrong_kind_are_refused(make, wrong):
+    with pytest.raises(ValueError, match="images must be"):
+        fit(make(), wrong)
+
+
+def test_trainer_without_a_fit_says_so(make, tmp_path, images):
+    for use in (lambda t: t.save(tmp_path / "x"), lambda t: t.evaluate(images), lambda t: t.network):
+        with pytest.raises(CheckpointError, match="no network yet: fit it"):
+            use(make())
+
+
+def test_file_of_another_trainer_is_refused_by_name(images, tmp_path):
+    fit(MAKERS["vae"](), images, max_steps=1).save(tmp_path / "run.safetensors")
+    with pytest.raises(CheckpointError, match="saved by VAETrainer, not ClassifierTrainer"):
+        ClassifierTrainer.load(tmp_path / "run.safetensors")
+
+
+def test_own_network_is_trained_saved_and_asked_for_again(images, tmp_path):
+    def own():
+        return torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(64, 3))
+
+    trainer = fit(ClassifierTrainer(network=own(), lr=1e-2), images, epochs=20)
+    assert trainer.history["accuracy"][-1] > 0.9
+    trainer.save(tmp_path / "run.safetensors")
+    with pytest.raises(CheckpointError, match="Pass one of the same shape as network="):
+        ClassifierTrainer.load(tmp_path / "run.safetensors")
+    with pytest.raises(CheckpointError, match="does not fit"):
+        ClassifierTrainer.load(tmp_path / "run.safetensors", network=torch.nn.Linear(3, 3))
+    loaded = ClassifierTrainer.load(tmp_path / "run.safetensors", network=own())
+    assert torch.equal(loaded.predict(images), trainer.predict(images))
+
+
+def test_any_damage_to_a_file_gives_one_clear_error(images, tmp_path):
+    path = tmp_path / "run.safetensors"
+    fit(MAKERS["vae"](), images, max_steps=1).save(path)
+    whole = path.read_bytes()
+    for position in range(0, len(whole), max(1, len(whole) // 40)):
+        flipped = bytearray(whole)
+        flipped[position] ^= 0x10
+        for damaged in (whole[:position], bytes(flipped)):
+            path.write_bytes(damaged)
+            with pytest.raises(CheckpointError, match="run.safetensors"):
+                VAETrainer.load(path)
+
+
+def test_foreign_files_are_refused(tmp_path):
+    save_file({"w": torch.zeros(2)}, tmp_path / "foreign.safetensors")
+    torch.save({"w": torch.zeros(2)}, tmp_path / "pickle.pt")
+    with pytest.raises(CheckpointError, match="not a run saved by coursekit"):
+        load_trainer(tmp_path / "foreign.safetensors")
+    with pytest.raises(CheckpointError, match="damaged or not a safetensors file"):
+        load_trainer(tmp_path / "pickle.pt")
+    with pytest.raises(CheckpointError, match="is not there"):
+        load_trainer(tmp_path / "nothing.safetensors")
+
+
+def test_failed_write_keeps_the_old_file_and_leaves_no_other(images, tmp_path, monkeypatch):
+    path = tmp_path / "run.safetensors"
+    trainer = fit(MAKERS["vae"](), images, max_steps=1)
+    trainer.save(path)
+    before = path.read_bytes()
+
+    def full_disk(tensors, filename, metadata):
+        Path(filename).write_bytes(b"half")
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(checkpoints, "save_file", full_disk)
+    fit(trainer, images, max_steps=2)
+    with pytest.raises(CheckpointError, match="cannot write .*No space left"):
+        trainer.save(path)
+    assert path.read_bytes() == before
+    assert list(tmp_path.iterdir()) == [path]
