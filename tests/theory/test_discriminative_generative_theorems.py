@@ -7,7 +7,8 @@ import pytest
 import torch
 from scipy import integrate, stats
 
-from coursekit.theory import kl_divergence
+from coursekit.data import heights
+from coursekit.theory import jensen_shannon, kl_divergence
 from coursekit.theory.gaussian_classes import shared_covariance_posterior
 
 SEEDS = range(5)
@@ -153,6 +154,40 @@ def test_no_gaussian_is_nearer_than_the_one_with_the_same_mean_and_variance():
         lost = (other_std / std).log() + (std**2 + (mean - other_mean) ** 2) / (2 * other_std**2) - 0.5
         assert other > best
         assert other - best == pytest.approx(lost.item(), abs=1e-8)
+
+
+# What the page derives in passing
+
+
+@pytest.mark.parametrize(("weight", "mean"), [(0.6, -2.0), (0.4, 2.0)])
+def test_fitting_one_hump_costs_at_most_log_one_over_its_weight(weight, mean):
+    grid, weights, p = two_humps()
+    near = grid.abs() < 12  # further out one hump underflows to 0 and the other does not
+    cost = float(kl_divergence(normal(grid, mean, 0.6)[near], p[near], weights=weights[near]))
+    assert -math.log(weight) - 0.01 < cost < -math.log(weight)
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_jensen_shannon_is_symmetric_and_at_most_log_two(seed):
+    generator = rng(seed)
+    p, q = random_table(6, generator), random_table(6, generator)
+    m = (p + q) / 2
+    by_definition = (stats.entropy(p.numpy(), m.numpy()) + stats.entropy(q.numpy(), m.numpy())) / 2
+    assert float(jensen_shannon(p, q)) == pytest.approx(by_definition)
+    assert float(jensen_shannon(q, p)) == pytest.approx(by_definition)
+    apart = torch.tensor([1.0, 0.0], dtype=torch.float64)
+    assert float(jensen_shannon(apart, apart.flip(0))) == pytest.approx(math.log(2))
+
+
+def test_the_heights_of_the_page():
+    def mass(low, high):
+        return integrate.quad(lambda x: heights().log_prob(torch.tensor(x, dtype=torch.float64)).exp().item(), low, high)[0]
+
+    assert mass(190, 250) == pytest.approx(0.015, abs=5e-4)
+    assert mass(80, 150) == pytest.approx(0.017, abs=5e-4)
+    assert mass(140, 200) > 0.999
+    rising = heights().log_prob(torch.arange(140.0, 201.0)).diff() > 0
+    assert rising.tolist() == sorted(rising.tolist(), reverse=True)  # up, then down: one peak
 
 
 # Change of variables
