@@ -11,6 +11,9 @@ from contextlib import contextmanager
 import torch
 
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
+# Lightning sets it to 1, and then torch loads NVIDIA's management library anew at every optimizer step
+# on a machine that has none: 80 microseconds against 2.
+_DRIVER_CHECK = "PYTORCH_NVML_BASED_CUDA_CHECK"
 
 
 @functools.cache
@@ -34,13 +37,17 @@ def tuned(device):
         yield
         return
     keep_freed_memory()
-    before = torch.get_float32_matmul_precision()
-    if before == "highest" and medium_is_as_exact():
+    precision, driver_check = torch.get_float32_matmul_precision(), os.environ.get(_DRIVER_CHECK)
+    if precision == "highest" and medium_is_as_exact():
         torch.set_float32_matmul_precision("medium")
+    if not torch.cuda.is_available():
+        os.environ[_DRIVER_CHECK] = "0"
     try:
         yield
     finally:
-        torch.set_float32_matmul_precision(before)
+        torch.set_float32_matmul_precision(precision)
+        if driver_check is not None:
+            os.environ[_DRIVER_CHECK] = driver_check
 
 
 @functools.cache

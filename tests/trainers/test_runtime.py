@@ -1,4 +1,5 @@
 import itertools
+import os
 import subprocess
 import sys
 
@@ -79,3 +80,12 @@ print("asked", keep.cache_info().currsize, "equal", torch.equal(*weights))
 """
     printed = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=300)
     assert printed.stdout.split() == ["asked", "1", "equal", "True"], printed.stderr
+
+
+def test_driver_check_is_off_only_while_tuned(monkeypatch):
+    variable = "PYTORCH_NVML_BASED_CUDA_CHECK"
+    monkeypatch.setenv(variable, "1")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with runtime.tuned(CPU):
+        assert os.environ[variable] == "0"
+    assert os.environ[variable] == "1"
