@@ -36,8 +36,8 @@ def _versions(problems):
 def _device(problems):
     import torch
 
+    from coursekit.trainers.config import choose_device, choose_precision
     from coursekit.trainers.runtime import keep_freed_memory, medium_is_as_exact
-    from coursekit.trainers.base import choose_device, choose_precision
 
     device = choose_device("auto")
     name = device

@@ -3,8 +3,10 @@
 from coursekit import checkpoints
 from coursekit.errors import CheckpointError, TrainingDiverged
 from coursekit.trainers.autoencoder import AutoencoderConfig, AutoencoderTrainer
-from coursekit.trainers.base import Batch, DataSpec, Trainer, TrainerConfig
+from coursekit.trainers.base import Trainer
+from coursekit.trainers.batches import Batch, DataSpec
 from coursekit.trainers.classifier import ClassifierConfig, ClassifierTrainer
+from coursekit.trainers.config import TrainerConfig
 from coursekit.trainers.vae import VAEConfig, VAETrainer
 
 TRAINERS = {"classifier": ClassifierTrainer, "autoencoder": AutoencoderTrainer, "vae": VAETrainer}

@@ -7,7 +7,8 @@ import torch
 from coursekit.losses.autoencoder import contractive_penalty, kl_sparsity, l1_sparsity
 from coursekit.losses.reconstruction import bernoulli_nll, squared_error
 from coursekit.networks import build_autoencoder
-from coursekit.trainers.base import Trainer, TrainerConfig, require_choice
+from coursekit.trainers.base import Trainer
+from coursekit.trainers.config import TrainerConfig, require_choice
 
 
 @dataclass(frozen=True)

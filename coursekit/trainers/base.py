@@ -3,127 +3,28 @@
 import dataclasses
 import os
 import sys
-import time
 import warnings
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
 from functools import cached_property
-from typing import NamedTuple
 
 import torch
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
-from tqdm import tqdm
 
 from coursekit import checkpoints
-from coursekit.data import ImageSet, to_float
 from coursekit.errors import CheckpointError, TrainingDiverged
-from coursekit.trainers.runtime import InterruptFlag, stream_seed, tuned
+from coursekit.trainers.batches import Batch, DataSpec, as_data, describe, to_unit
+from coursekit.trainers.config import TrainerConfig, choose_device, choose_precision, require
+from coursekit.trainers.runtime import (
+    InterruptFlag,
+    ProgressBar,
+    module_randomness,
+    seed_modules,
+    stream_seed,
+    tuned,
+)
 
 NOISE, MODULES, ORDER, EVALUATION, SAMPLING = range(5)
 INFERENCE_BATCH = 1000
-
-
-@dataclass(frozen=True)
-class TrainerConfig:
-    """What every run has.
-
-    Attributes
-    ----------
-    epochs : int
-        Passes over the data in all, since the run began.
-    batch_size : int
-        Images per step over all processes together.
-    lr : float
-        Learning rate of Adam.
-    seed : int
-        Everything random follows from it: weights, data order, noise.
-    ema_decay : float or None
-        Keep an exponential moving average of the weights with this decay, and predict from it.
-    """
-
-    epochs: int = 10
-    batch_size: int = 128
-    lr: float = 1e-3
-    seed: int = 0
-    ema_decay: float | None = None
-
-    def __post_init__(self):
-        for name in ("epochs", "batch_size"):
-            _require(getattr(self, name) >= 1, f"{name} must be at least 1, got {getattr(self, name)}")
-        _require(self.lr > 0, f"lr must be positive, got {self.lr}")
-        _require(self.ema_decay is None or 0 < self.ema_decay < 1, f"ema_decay must lie in (0, 1), got {self.ema_decay}")
-
-
-def _require(condition, message):
-    if not condition:
-        raise ValueError(message)
-
-
-def require_choice(name, value, choices):
-    """Raise a ValueError that lists `choices` unless `value` is one of them."""
-    _require(value in choices, f"{name} must be one of {', '.join(map(repr, choices))}, got {value!r}")
-
-
-def choose_device(device):
-    """The device that ``"auto"`` or a name stands for: "cpu", "cuda" or "mps".
-
-    Raises
-    ------
-    ValueError
-        When torch does not have it.
-    """
-    if device == "auto":
-        return "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
-    require_choice("device", device, ("cpu", "cuda", "mps"))
-    available = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
-    _require(available[device], f"torch sees no {device} device here; use device='auto', or run `coursekit doctor`")
-    return device
-
-
-def choose_precision(precision, device):
-    """The Lightning Fabric precision that ``"auto"`` stands for on a device."""
-    if precision != "auto":
-        return precision
-    return "bf16-mixed" if device == "cuda" and torch.cuda.is_bf16_supported() else "32-true"
-
-
-@dataclass(frozen=True)
-class DataSpec:
-    """What a network must know of its data: enough to build it again from a file."""
-
-    image_shape: tuple[int, int, int]
-    size: int
-    name: str
-    classes: tuple[str, ...] | None
-
-
-@dataclass(frozen=True)
-class Batch:
-    """This process's rows of one global batch.
-
-    Attributes
-    ----------
-    x : Tensor, (n, C, H, W), float32 in [0, 1], on the device
-    labels : Tensor, (n,), int64, or None
-    rows : slice
-        Which rows of the global batch these are.
-    global_size : int
-        Images in the global batch.
-    weight : float
-        Factor that turns the mean over these rows, averaged over processes, into the global mean.
-    generator : torch.Generator
-        Source of this batch's noise, the same on every process.
-    """
-
-    x: torch.Tensor
-    labels: torch.Tensor | None
-    rows: slice
-    global_size: int
-    weight: float
-    generator: torch.Generator
-
-    def __len__(self):
-        return len(self.x)
 
 
 class Trainer(ABC):
@@ -280,10 +181,10 @@ class Trainer(ABC):
         reading one waits for the device.
         """
         if checkpoint_every is not None:
-            _require(checkpoint is not None, "checkpoint_every needs checkpoint=, the file to write")
-            _require(checkpoint_every >= 1, f"checkpoint_every must be at least 1, got {checkpoint_every}")
-        data = _as_data(images)
-        spec = _describe(data)
+            require(checkpoint is not None, "checkpoint_every needs checkpoint=, the file to write")
+            require(checkpoint_every >= 1, f"checkpoint_every must be at least 1, got {checkpoint_every}")
+        data = as_data(images)
+        spec = describe(data)
         if self.data_spec is None:
             self._build(spec)
         self._check_same_data(spec)
@@ -309,15 +210,15 @@ class Trainer(ABC):
             module.train()
         with (
             tuned(device),
-            _module_randomness(device),
+            module_randomness(device),
             InterruptFlag() as interrupt,
-            _ProgressBar(self.step, last_step, type(self).__name__, progress and self.fabric.is_global_zero) as bar,
+            ProgressBar(self.step, last_step, type(self).__name__, progress and self.fabric.is_global_zero) as bar,
         ):
             while self.step < last_step and not interrupt.raised:
                 epoch, position = divmod(self.step, steps_per_epoch)
                 if position == 0 or self.step == bar.first:
                     order = self._order(epoch, len(data.images), device)
-                _seed_modules(device, stream_seed(self.config.seed, MODULES + 8 * self.fabric.global_rank, self.step))
+                seed_modules(device, stream_seed(self.config.seed, MODULES + 8 * self.fabric.global_rank, self.step))
                 batch = self._batch(pixels, labels, order, position)
                 terms = self.training_step(batch)
                 for name, average in self.averages.items():
@@ -350,14 +251,14 @@ class Trainer(ABC):
             The keys of a training step. A term that is not a mean over images, such as the KL of mean
             activations, is averaged over batches of 1,000.
         """
-        data = _as_data(images)
-        self._check_same_data(_describe(data), size_matters=False)
+        data = as_data(images)
+        self._check_same_data(describe(data), size_matters=False)
         device = self.fabric.device
         totals = {}
         with self._inference() as network:
             for number, start in enumerate(range(0, len(data.images), INFERENCE_BATCH)):
                 rows = slice(start, start + INFERENCE_BATCH)
-                x = _to_unit(data.images[rows].to(device))
+                x = to_unit(data.images[rows].to(device))
                 batch = Batch(
                     x=x,
                     labels=None if data.labels is None else data.labels[rows].to(device),
@@ -511,11 +412,11 @@ class Trainer(ABC):
         ranks, rank = self.fabric.world_size, self.fabric.global_rank
         indices = order[position * self.config.batch_size : (position + 1) * self.config.batch_size]
         size = len(indices)
-        _require(size >= ranks, f"the last batch of an epoch has {size} images for {ranks} processes; change batch_size")
+        require(size >= ranks, f"the last batch of an epoch has {size} images for {ranks} processes; change batch_size")
         rows = slice(size * rank // ranks, size * (rank + 1) // ranks)
         mine = indices[rows]
         return Batch(
-            x=_to_unit(pixels.index_select(0, mine)),
+            x=to_unit(pixels.index_select(0, mine)),
             labels=None if labels is None else labels.index_select(0, mine),
             rows=rows,
             global_size=size,
@@ -556,9 +457,9 @@ class Trainer(ABC):
 
     def _predict(self, function, images):
         """`function(network, x)` over `images` in large batches; a tensor or tuple of tensors on the CPU."""
-        data = _as_data(images)
-        self._check_same_data(_describe(data), size_matters=False)
-        return self._in_batches(lambda network, pixels: function(network, _to_unit(pixels)), data.images)
+        data = as_data(images)
+        self._check_same_data(describe(data), size_matters=False)
+        return self._in_batches(lambda network, pixels: function(network, to_unit(pixels)), data.images)
 
     def _in_batches(self, function, rows):
         outputs = []
@@ -627,70 +528,6 @@ class _Inference:
         for context in reversed(self._contexts):
             context.__exit__(*exception)
         self.network.train(self._was_training)
-
-
-class _ProgressBar:
-    """tqdm in plain text, told of the losses a few times a second."""
-
-    def __init__(self, first, last, name, shown):
-        self.first = first
-        # Only ever passed when True, so that TQDM_DISABLE=1 can hide the bar too.
-        hidden = {} if shown else {"disable": True}
-        self._bar = tqdm(total=last, initial=first, desc=name, unit="step", ascii=True, **hidden)
-        self._due = 0.0
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *exception):
-        self._bar.close()
-
-    def show(self, step, history):
-        now = time.monotonic()
-        if not self._bar.disable and (now >= self._due or step == self._bar.total):
-            self._due = now + 0.3
-            terms = {name: f"{values[-1]:.4g}" for name, values in history.items() if name not in ("step", "epoch")}
-            self._bar.set_postfix(terms, refresh=False)
-            self._bar.update(step - self._bar.n)
-
-
-def _module_randomness(device):
-    """Give the modules (dropout) their own random stream, and the caller's back afterwards."""
-    return torch.random.fork_rng(devices=[device] if device.type == "cuda" else [])
-
-
-def _seed_modules(device, seed):
-    torch.default_generator.manual_seed(seed)
-    if device.type == "cuda":
-        torch.cuda.default_generators[device.index or 0].manual_seed(seed)
-
-
-class _Data(NamedTuple):
-    """What the loop needs of an image set, or of a bare tensor."""
-
-    images: torch.Tensor
-    labels: torch.Tensor | None
-    name: str
-    classes: tuple[str, ...] | None
-
-
-def _as_data(images):
-    if isinstance(images, ImageSet):
-        return _Data(images.images, images.labels, images.name, images.classes)
-    if not isinstance(images, torch.Tensor) or images.ndim != 4 or len(images) == 0:
-        shape = getattr(images, "shape", type(images).__name__)
-        raise ValueError(f"images must be an ImageSet or a non-empty tensor (N, C, H, W), got {shape}")
-    if images.dtype != torch.uint8 and not images.is_floating_point():
-        raise ValueError(f"images must be uint8, or float in [0, 1], got {images.dtype}")
-    return _Data(images, None, "tensor", None)
-
-
-def _to_unit(pixels):
-    return to_float(pixels) if pixels.dtype == torch.uint8 else pixels
-
-
-def _describe(data):
-    return DataSpec(tuple(data.images.shape[1:]), len(data.images), data.name, data.classes)
 
 
 def _on_cpu(tensor):

@@ -6,7 +6,8 @@ import torch
 from torch import nn
 
 from coursekit.networks import build_classifier
-from coursekit.trainers.base import Trainer, TrainerConfig
+from coursekit.trainers.base import Trainer
+from coursekit.trainers.config import TrainerConfig
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""What the process does around the training loop: CPU tuning, random streams, Ctrl-C."""
+"""What the process does around the training loop: CPU tuning, random streams, Ctrl-C, the progress bar."""
 
 import ctypes
 import functools
@@ -6,9 +6,11 @@ import os
 import platform
 import signal
 import threading
+import time
 from contextlib import contextmanager
 
 import torch
+from tqdm import tqdm
 
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
 # Lightning sets it to 1, and then torch loads NVIDIA's management library anew at every optimizer step
@@ -88,6 +90,17 @@ def stream_seed(seed, stream, step):
     return (z ^ (z >> 31)) >> 1
 
 
+def module_randomness(device):
+    """Give the modules (dropout) their own random stream, and the caller's back afterwards."""
+    return torch.random.fork_rng(devices=[device] if device.type == "cuda" else [])
+
+
+def seed_modules(device, seed):
+    torch.default_generator.manual_seed(seed)
+    if device.type == "cuda":
+        torch.cuda.default_generators[device.index or 0].manual_seed(seed)
+
+
 class InterruptFlag:
     """Context in which Ctrl-C only raises a flag, so that the step under way ends whole.
 
@@ -112,3 +125,28 @@ class InterruptFlag:
         if self.raised:
             raise KeyboardInterrupt
         self.raised = True
+
+
+class ProgressBar:
+    """tqdm in plain text, told of the losses a few times a second."""
+
+    def __init__(self, first, last, name, shown):
+        self.first = first
+        # Only ever passed when True, so that TQDM_DISABLE=1 can hide the bar too.
+        hidden = {} if shown else {"disable": True}
+        self._bar = tqdm(total=last, initial=first, desc=name, unit="step", ascii=True, **hidden)
+        self._due = 0.0
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exception):
+        self._bar.close()
+
+    def show(self, step, history):
+        now = time.monotonic()
+        if not self._bar.disable and (now >= self._due or step == self._bar.total):
+            self._due = now + 0.3
+            terms = {name: f"{values[-1]:.4g}" for name, values in history.items() if name not in ("step", "epoch")}
+            self._bar.set_postfix(terms, refresh=False)
+            self._bar.update(step - self._bar.n)

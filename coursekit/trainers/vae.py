@@ -7,7 +7,8 @@ import torch
 from coursekit.losses.reconstruction import bernoulli_nll, gaussian_nll
 from coursekit.losses.vae import kl_standard_normal, negative_elbo, reparameterise
 from coursekit.networks import build_vae
-from coursekit.trainers.base import SAMPLING, Trainer, TrainerConfig, require_choice
+from coursekit.trainers.base import SAMPLING, Trainer
+from coursekit.trainers.config import TrainerConfig, require_choice
 from coursekit.trainers.runtime import stream_seed
 
 
