@@ -64,7 +64,7 @@ def as_data(images):
         raise ValueError(f"images must be an ImageSet or a non-empty tensor (N, C, H, W), got {shape}")
     if images.dtype != torch.uint8 and not images.is_floating_point():
         raise ValueError(f"images must be uint8, or float in [0, 1], got {images.dtype}")
-    return Data(images, None, "tensor", None)
+    return Data(images if images.dtype == torch.uint8 else images.float(), None, "tensor", None)
 
 
 def to_unit(pixels):

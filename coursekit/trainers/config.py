@@ -66,4 +66,6 @@ def choose_precision(precision, device):
     """The Lightning Fabric precision that ``"auto"`` stands for on a device."""
     if precision != "auto":
         return precision
-    return "bf16-mixed" if device == "cuda" and torch.cuda.is_bf16_supported() else "32-true"
+    # Older GPUs (Colab's T4) only emulate bfloat16, which is slower than float32.
+    native = device == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
+    return "bf16-mixed" if native else "32-true"

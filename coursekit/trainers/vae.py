@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import torch
 
 from coursekit.losses.reconstruction import bernoulli_nll, gaussian_nll
-from coursekit.losses.vae import kl_standard_normal, negative_elbo, reparameterise
+from coursekit.losses.vae import kl_standard_normal, negative_elbo
 from coursekit.networks import build_vae
 from coursekit.trainers.base import SAMPLING, Trainer
 from coursekit.trainers.config import TrainerConfig, require_choice
