@@ -43,6 +43,14 @@ def test_linear_probe_ignores_scale_and_offset_of_each_unit():
     assert before == pytest.approx(after, abs=0.02)
 
 
+def test_linear_probe_with_enough_weight_decay_only_knows_the_commonest_class():
+    codes, labels = blobs(90)
+    codes, labels = torch.cat([codes, codes[labels == 0]]), torch.cat([labels, labels[labels == 0]])
+    commonest = (labels == 0).float().mean().item()
+    assert linear_probe_accuracy(codes, labels, codes, labels, weight_decay=1e9) == pytest.approx(commonest)
+    assert linear_probe_accuracy(codes, labels, codes, labels, weight_decay=1e-3) == 1.0
+
+
 def test_linear_probe_rejects_codes_and_labels_that_do_not_fit():
     codes, labels = blobs(30)
     with pytest.raises(ValueError, match="with 29"):

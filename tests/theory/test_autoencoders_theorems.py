@@ -334,6 +334,16 @@ def test_squared_error_against_clean_data_is_smallest_at_the_conditional_mean():
     )
 
 
+@pytest.mark.theorem("thm-denoising-score")
+@pytest.mark.parametrize("noisy", [-1.2, 0.5, 3.0])
+def test_two_points_at_unit_noise_are_denoised_by_tanh(noisy):
+    densities = norm.pdf(noisy, [1.0, -1.0], 1.0)
+    by_bayes = (densities[0] - densities[1]) / densities.sum()
+    by_score = noisy + (densities * (np.array([1.0, -1.0]) - noisy)).sum() / densities.sum()
+    assert by_bayes == pytest.approx(np.tanh(noisy))
+    assert by_score == pytest.approx(np.tanh(noisy))
+
+
 # --- The stochastic bottleneck ------------------------------------------------------------------
 
 KEEP = torch.tensor([0.9, 0.6, 0.2], dtype=torch.float64)
