@@ -152,9 +152,9 @@ class Trainer(ABC):
         images : ImageSet or Tensor
             (N, C, H, W), uint8, or float in [0, 1].
         epochs : int, optional
-            In place of ``config.epochs``.
+            Default: ``config.epochs``, unless `max_steps` is given.
         max_steps : int, optional
-            Stop after so many steps in all, even within an epoch.
+            Stop after so many steps in all, even within an epoch. With both, whichever comes first.
         validation : ImageSet or Tensor, optional
             Evaluated after each epoch into ``validation_history``.
         checkpoint : path, optional
@@ -189,9 +189,10 @@ class Trainer(ABC):
             self._build(spec)
         self._check_same_data(spec)
         steps_per_epoch = -(-len(data.images) // self.config.batch_size)
-        last_step = steps_per_epoch * (self.config.epochs if epochs is None else epochs)
-        if max_steps is not None:
-            last_step = min(last_step, max_steps)
+        if epochs is None and max_steps is None:
+            epochs = self.config.epochs
+        limits = [max_steps, None if epochs is None else steps_per_epoch * epochs]
+        last_step = min(limit for limit in limits if limit is not None)
         if self.step >= last_step:
             warnings.warn(
                 f"nothing to do: this run has {self.step} steps ({self.step / steps_per_epoch:.3g} epochs) "

@@ -86,6 +86,14 @@ def test_fitting_twice_goes_on_to_the_larger_total(make, images):
     assert_same_run(whole, fit(parts, images, epochs=2))
 
 
+@pytest.mark.parametrize(
+    ("limits", "steps"),
+    [({"max_steps": 14}, 14), ({"epochs": 1}, 4), ({"epochs": 4, "max_steps": 14}, 14), ({"epochs": 1, "max_steps": 14}, 4)],
+)
+def test_fit_stops_at_the_limit_that_comes_first(images, limits, steps):
+    assert fit(MAKERS["vae"](), images, **limits).step == steps
+
+
 def test_fit_leaves_the_callers_random_numbers_and_settings_alone(make, images):
     state, precision = torch.get_rng_state(), torch.get_float32_matmul_precision()
     handler = signal.getsignal(signal.SIGINT)
