@@ -210,6 +210,14 @@ def test_links_and_images_of_the_front_documents_resolve(document):
     assert [target for target in local if not (ROOT / target.split("#")[0]).exists()] == []
 
 
+def test_the_readmes_program_runs(tmp_path):
+    program = re.search(r"^```python\n(.*?)^```", read("README.md"), re.MULTILINE | re.DOTALL)[1]
+    environment = {**os.environ, "COURSEKIT_DATA": str(tmp_path), "COURSEKIT_OFFLINE": "1"}
+    result = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
+    assert (tmp_path / "samples.png").read_bytes().startswith(b"\x89PNG")
+
+
 @pytest.mark.parametrize("document", ["README.md", "CONTRIBUTING.md", ".ci/run", ".github/workflows/tests.yml", ".github/workflows/pages.yml"])
 def test_make_targets_that_are_named_exist(document):
     targets = set(re.findall(r"^([a-z-]+):", read("Makefile"), re.MULTILINE))
