@@ -1,0 +1,58 @@
+"""The measured numbers and figures that the book shows."""
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+RESULTS = ROOT / "book" / "results"
+RECORDS = sorted(RESULTS.glob("*.json"))
+FIGURES = sorted((ROOT / "book" / "_static" / "figures").glob("*"))
+
+
+def by_name(path):
+    return path.name
+
+
+@pytest.mark.parametrize("path", RECORDS, ids=by_name)
+def test_numbers_say_how_they_were_made(path):
+    record = json.loads(path.read_text(encoding="utf-8"))
+    assert record["chapter"] == path.stem and path.with_suffix(".py").exists()
+    assert {row["run"] for row in record["rows"]} == set(range(len(record["runs"])))
+    for run in record["runs"]:
+        assert run["command"] == f"python book/results/{path.stem}.py"
+        assert run["device"] and run["threads"] >= 1 and run["versions"]["torch"]
+        assert re.fullmatch(r"\d{4}-\d\d-\d\d", run["date"])
+        assert re.fullmatch(r"[0-9a-f]{7,40}", run["commit"])
+        assert not run["uncommitted_changes"], "measured on code that is in no commit: run it again with --restart"
+        assert not [source for source in run["data"].values() if "unavailable" in source]
+
+
+@pytest.mark.parametrize("path", RECORDS, ids=by_name)
+def test_every_case_was_measured_with_the_same_three_seeds_or_more(path):
+    seeds = {}
+    for row in json.loads(path.read_text(encoding="utf-8"))["rows"]:
+        seeds.setdefault(row["case"], set()).add(row["seed"])
+    assert len({frozenset(found) for found in seeds.values()}) == 1
+    assert min(map(len, seeds.values())) >= 3
+
+
+@pytest.mark.parametrize("path", FIGURES, ids=by_name)
+def test_every_figure_is_made_by_the_script_of_its_chapter_and_shown_on_a_page(path):
+    chapter, _, name = path.stem.partition("-")
+    assert path.suffix == ".png"
+    assert name in (RESULTS / f"{chapter}.py").read_text(encoding="utf-8")
+    pages = [*(ROOT / "book").glob("*.md"), ROOT / "README.md"]
+    assert [page for page in pages if f"figures/{path.name}" in page.read_text(encoding="utf-8")]
+
+
+def test_no_measured_table_is_typed_by_hand():
+    """A table with several decimal numbers comes from `results-table`."""
+    typed = {}
+    for page in (ROOT / "book").glob("*.md"):
+        rows = [line for line in page.read_text(encoding="utf-8").splitlines() if line.startswith("|")]
+        if found := [line for line in rows if len(re.findall(r"\d+\.\d+", line)) >= 2]:
+            typed[page.name] = found
+    assert typed == {}
