@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 from record import main
 
 from coursekit.data import binarize, load_images, to_float
-from coursekit.losses.reconstruction import bernoulli_nll, squared_error
+from coursekit.losses.reconstruction import bernoulli_nll, gaussian_nll, squared_error
 from coursekit.losses.vae import gaussian_log_density, importance_weighted_bound, reparameterise
 from coursekit.metrics import active_units, kl_per_dimension
 from coursekit.plots import COLORS, image_rows, manifold_sweep
@@ -25,7 +25,7 @@ from coursekit.trainers import AutoencoderTrainer, VAETrainer
 FIGURES = Path(__file__).resolve().parents[1] / "_static" / "figures"
 SEEDS = (0, 1, 2)
 EPOCHS, MANIFOLD_EPOCHS = 5, 20
-NOISE_STD = 0.3
+NOISE_STD, SEARCH_STEPS = 0.3, 100
 BOUND_IMAGES, BOUND_SAMPLES = 1000, (1, 5, 50)
 GRADIENT_IMAGES, GRADIENT_SAMPLES = 100, 1000
 
@@ -131,7 +131,19 @@ def gradient_variances(model, seed, smoke):
 
 def noisy_images(clean, seed):
     generator = torch.Generator().manual_seed(5000 + seed)
-    return (clean + NOISE_STD * torch.randn(clean.shape, generator=generator)).clamp(0, 1)
+    return clean + NOISE_STD * torch.randn(clean.shape, generator=generator)
+
+
+def search_code(model, noisy):
+    """Decode the code that explains each noisy image best: the mode of p(z | noisy) under the decoder and the noise."""
+    z = model.encode(noisy)[0].requires_grad_()
+    optimizer = torch.optim.Adam([z], lr=0.1)
+    for _ in range(SEARCH_STEPS):
+        optimizer.zero_grad()
+        x_hat = model.network.decode(z).sigmoid()
+        (gaussian_nll(x_hat, noisy, sigma=NOISE_STD) + 0.5 * z.square().sum(1)).sum().backward()
+        optimizer.step()
+    return model.decode(z.detach())
 
 
 def denoising(model, seed, smoke):
@@ -144,6 +156,7 @@ def denoising(model, seed, smoke):
     return {
         "noisy_error": error(noisy),
         "denoised_error": error(model.reconstruct(noisy)),
+        "search_error": error(search_code(model, noisy)),
         "clean_error": error(model.reconstruct(clean)),
     }
 
@@ -219,7 +232,9 @@ def draw_kl():
 def draw_denoising():
     clean = to_float(data()[1].images[:12])
     noisy = noisy_images(clean, 0)
-    save(image_rows({"clean": clean, "noisy": noisy, "VAE": train("denoising", 0).reconstruct(noisy)}), "denoising")
+    model = train("denoising", 0)
+    rows = {"by the encoder": model.reconstruct(noisy), "by search": search_code(model, noisy)}
+    save(image_rows({"clean": clean, "noisy": noisy.clamp(0, 1)} | rows), "denoising")
 
 
 if __name__ == "__main__":
