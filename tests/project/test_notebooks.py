@@ -19,7 +19,13 @@ MAX_SECONDS = 120
 MAX_CELL_SECONDS = 60
 MAX_TOTAL_SECONDS = 8 * 60
 MYST = re.compile(r"^\s*(```|:::)\s*\{|\{(ref|eq|cite|doc|numref|prf:ref|result)[^}]*\}`", re.MULTILINE)
-LONG_FLOAT = re.compile(r"(?<![\w.])\d+\.\d{5,}(?!\w)")
+FLOAT = re.compile(r"(?<![\w.])\d+\.\d+(?![\w.])")
+MAX_DIGITS = 4
+
+
+def digits(text):
+    """Significant digits of a printed float."""
+    return len(text.replace(".", "").lstrip("0"))
 
 
 def problems(notebook, path, size=0):
@@ -54,8 +60,8 @@ def problems(notebook, path, size=0):
             if output.output_type == "stream" and output.name == "stderr":
                 found.append(f"code cell {number} has stderr: not from `make notebooks`")
             printed = output.get("text", "") or str(output.get("data", {}).get("text/plain", ""))
-            if LONG_FLOAT.search(printed):
-                found.append(f"code cell {number} prints a long float: {LONG_FLOAT.search(printed)[0]}")
+            if long := [text for text in FLOAT.findall(printed) if digits(text) > MAX_DIGITS]:
+                found.append(f"code cell {number} prints more digits than two machines agree on: {long[0]}")
     markdown = "\n".join(cell.source for cell in notebook.cells if cell.cell_type == "markdown")
     if MYST.search(markdown):
         found.append(f"MyST in Markdown, which GitHub and Colab do not read: {MYST.search(markdown)[0].strip()}")
@@ -72,6 +78,10 @@ def problems(notebook, path, size=0):
         if not re.search(r"^SCALE = 1\b", source, re.MULTILINE):
             found.append("has no SCALE = 1 cell")
     return found
+
+
+def test_significant_digits_are_counted():
+    assert [digits(text) for text in ("0.00367", "12.30", "1234.5", "0.0")] == [3, 4, 5, 0]
 
 
 def read(path):
