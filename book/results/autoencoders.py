@@ -55,11 +55,11 @@ def data(seed, size):
 def train_autoencoder(case, seed, train, steps=STEPS):
     settings = dict(reconstruction="gaussian", seed=seed, device="cpu") | SETTINGS[case]
     if case != "contractive":
-        return AutoencoderTrainer(**settings).fit(train, epochs=10**6, max_steps=steps, progress=False)
+        return AutoencoderTrainer(**settings).fit(train, max_steps=steps, progress=False)
     # K backward passes a step are dear: the penalty joins for the last steps only, from the plain network.
     last = min(CONTRACTIVE_STEPS, steps // 2)
     plain = train_autoencoder("deep-64", seed, train, steps - last)
-    return AutoencoderTrainer(**settings, network=plain.network).fit(train, epochs=10**6, max_steps=last, progress=False)
+    return AutoencoderTrainer(**settings, network=plain.network).fit(train, max_steps=last, progress=False)
 
 
 class PrincipalComponents:
@@ -171,7 +171,7 @@ def sampling_metrics(model, codes, test_codes, test, train, seed, steps):
     nearest = {name: torch.cdist(z, codes).amin(1) for name, z in sources.items()}
     limit = nearest["reconstructed"].quantile(0.99)
     classifier = ClassifierTrainer(hidden=(256,), seed=seed, device="cpu")
-    classifier.fit(train, epochs=10**6, max_steps=steps, progress=False)
+    classifier.fit(train, max_steps=steps, progress=False)
 
     def unsure(images):
         return 100 * (classifier.predict_proba(images).amax(1) < 0.9).float().mean().item()
