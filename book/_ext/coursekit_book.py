@@ -63,7 +63,7 @@ def describe_runs(record, cases):
     rows = [row for row in record["rows"] if row["case"] in cases]
     runs = [record["runs"][index] for index in sorted({row["run"] for row in rows})]
     seeds = sorted({row["seed"] for row in rows})
-    machines = _unique(f"{run['device']}, {run['threads']} threads" for run in runs)
+    machines = _unique(f"{run['device']}, {run['threads']} thread{'s' * (run['threads'] > 1)}" for run in runs)
     dates = _unique(run["date"] for run in runs)
     commits = _unique(run["commit"] for run in runs)
     data = _unique(source for run in runs for source in run["data"].values())

@@ -37,7 +37,8 @@ def html(tmp_path_factory):
     if (built / "index.html").exists() and (built / "index.html").stat().st_mtime > newest([ROOT / name for name in SOURCES]):
         return built
     folder = tmp_path_factory.mktemp("book")
-    command = [sys.executable, "-m", "jupyter_book", "build", ".", "-W", "-n", "--keep-going", "-q", "--path-output", folder]
+    program = "from jupyter_book.cli.main import main; main()"
+    command = [sys.executable, "-c", program, "build", ".", "-W", "-n", "--keep-going", "-q", "--path-output", folder]
     result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, env={**os.environ, "NO_COLOR": "1"})
     assert result.returncode == 0, f"the book does not build:\n{result.stdout}\n{result.stderr}"
     return folder / "_build" / "html"

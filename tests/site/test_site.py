@@ -19,14 +19,26 @@ BAD_IMAGES = """async () => {
         .filter(image => image.naturalWidth === 0 || image.alt.trim().length < 8 || image.alt.includes('/'))
         .map(image => `${image.src} alt="${image.alt}"`);
 }"""
+# The theme lets the whole article scroll sideways; what counts as a scroller of its own lies inside it.
 TOO_WIDE = """() => {
     const width = document.documentElement.clientWidth;
-    if (document.documentElement.scrollWidth <= width) return [];
-    const scrolls = node => node && (getComputedStyle(node).overflowX !== 'visible' || scrolls(node.parentElement));
+    const pieces = [document.documentElement, document.querySelector('.bd-article-container')].filter(Boolean);
+    if (pieces.every(node => node.scrollWidth <= node.clientWidth)) return [];
+    const scrolls = node => node && !pieces.includes(node)
+        && (getComputedStyle(node).overflowX !== 'visible' || scrolls(node.parentElement));
     return [...document.querySelectorAll('body *')]
         .filter(node => node.getBoundingClientRect().right > width + 1 && !scrolls(node.parentElement))
-        .map(node => `${node.tagName}.${node.className} ${node.textContent.trim().slice(0, 30)}`)
-        .slice(0, 5).concat([`${document.documentElement.scrollWidth} px`]);
+        .map(node => `${node.tagName}.${node.className} ${node.textContent.trim().slice(0, 60)}`)
+        .slice(0, 5).concat(pieces.map(node => `${node.scrollWidth} of ${node.clientWidth} px`));
+}"""
+CUT_OFF = """() => {
+    const cuts = node => {
+        const overflow = node ? getComputedStyle(node).overflowX : 'auto';
+        return overflow === 'hidden' ? node : overflow === 'visible' ? cuts(node.parentElement) : null;
+    };
+    return [...document.querySelectorAll('mjx-container > mjx-math, article img, article table')]
+        .filter(node => node.getBoundingClientRect().right > (cuts(node.parentElement)?.getBoundingClientRect().right ?? Infinity) + 1)
+        .map(node => node.parentElement.textContent.trim().slice(0, 60) || node.tagName);
 }"""
 # WCAG 2 contrast of every visible piece of text in the article against what is painted behind it.
 LOW_CONTRAST = """() => {
@@ -89,6 +101,7 @@ def findings(pages, open_page):
         found[path]["dark"] = page.evaluate(LOW_CONTRAST)
         page.set_viewport_size({"width": 375, "height": 800})
         found[path]["wide at 375"] = page.evaluate(TOO_WIDE)
+        found[path]["cut off"] = page.evaluate(CUT_OFF)
         found[path] |= {"console": visit.console_errors, "failed": visit.failed, "elsewhere": visit.left_the_site}
         page.close()
     return found
@@ -115,6 +128,10 @@ def test_every_image_loads_and_has_alt_text(findings):
 @pytest.mark.parametrize("width", [1280, 375])
 def test_no_page_is_wider_than_the_window(findings, width):
     assert faults(findings, f"wide at {width}") == {}
+
+
+def test_nothing_is_cut_off_on_a_narrow_screen(findings):
+    assert faults(findings, "cut off") == {}
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
