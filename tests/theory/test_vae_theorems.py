@@ -85,6 +85,11 @@ def test_gaussian_kl_matches_quadrature_of_its_definition(mu, var):
     assert computed.item() == pytest.approx(expected, abs=1e-8)
 
 
+def test_gaussian_kl_worked_by_hand():
+    kl = vae.kl_standard_normal(torch.tensor([[1.0]]), torch.tensor([[0.25]]).log())
+    assert kl.item() == pytest.approx(0.818, abs=5e-4)
+
+
 @pytest.mark.theorem("thm-gaussian-kl")
 def test_gaussian_kl_is_zero_only_at_the_prior():
     zeros = torch.zeros(1, 2, dtype=DOUBLE)
@@ -127,6 +132,14 @@ def test_diagonal_q_leaves_a_gap_when_the_posterior_is_correlated():
     mean_field = 0.5 * (precision.diagonal().log().sum() - torch.logdet(precision)).item()
     assert gap == pytest.approx(mean_field)
     assert gap > 0.1
+
+
+def test_gap_of_a_sum_of_two_codes_is_as_the_page_says():
+    model = LinearGaussian(torch.ones(1, 2, dtype=DOUBLE), torch.zeros(1, dtype=DOUBLE), 1.0)
+    for value in (-3.0, 0.5):
+        x = torch.tensor([[value]], dtype=DOUBLE)
+        best = model.elbo(x, model.posterior(x[0]).mean[None], torch.full((1, 2), 0.5, dtype=DOUBLE).log())
+        assert (model.evidence().log_prob(x) - best).item() == pytest.approx(0.5 * math.log(4 / 3))
 
 
 @pytest.mark.theorem("thm-elbo-gap")
@@ -197,6 +210,7 @@ def test_variances_on_a_square_are_as_the_page_says(mu):
 
     assert variance(2 * (mu + eps)) == pytest.approx(4)
     assert variance((mu + eps) ** 2 * eps) == pytest.approx(mu**4 + 14 * mu**2 + 15)
+    assert variance(((mu + eps) ** 2 - mu**2) * eps) == pytest.approx(8 * mu**2 + 15)
 
 
 def test_score_function_has_the_smaller_variance_on_a_fast_sine():
@@ -291,6 +305,12 @@ def test_importance_weighted_bounds_rise_towards_the_evidence(x, mu, std):
     bounds, evidence = exact_bounds(x, mu, std, largest=4)
     assert all(lower < higher for lower, higher in itertools.pairwise(bounds))
     assert bounds[-1] < evidence
+
+
+def test_bounds_with_the_prior_as_q_are_as_the_page_says():
+    (elbo, two), evidence = exact_bounds(1.0, 0.0, 1.0, largest=2, nodes=70)
+    four = exact_bounds(1.0, 0.0, 1.0, largest=4)[0][-1]
+    assert [evidence, elbo, two, four] == pytest.approx([-1.623, -3.235, -2.119, -1.781], abs=5e-4)
 
 
 @pytest.mark.theorem("thm-iwae-bound")
