@@ -16,7 +16,7 @@ PYTEST := $(if $(COURSEKIT_DATA),,COURSEKIT_OFFLINE=1 )$(BIN)/python -m pytest
 NBVAL := --nbval-lax --nbval-current-env --nbval-cell-timeout=300
 NOTEBOOKS := $(wildcard notebooks/*.ipynb)
 
-.PHONY: help install book serve test test-slow test-cuda test-fast test-notebooks notebooks results bench check stamp lock clean
+.PHONY: help install book serve test test-slow test-cuda test-fast test-notebooks notebooks results bench lint check stamp lock clean
 
 help:  ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -76,7 +76,10 @@ test-notebooks: install  ## The notebooks alone
 bench: install  ## Measure speed (nothing is judged by it)
 	for script in tests/benchmarks/*.py; do env -u OMP_NUM_THREADS $(BIN)/python $$script || exit 1; done
 
-check: book test  ## What has to hold before a push
+lint: install  ## Check style and formatting
+	$(BIN)/ruff check . && $(BIN)/ruff format --check .
+
+check: lint book test  ## What has to hold before a push
 
 # -- what is made from code, and committed -----------------------------------------------------------
 

@@ -81,7 +81,9 @@ def read(path):
             header = file.metadata() or {}
             tensors = {name: file.get_tensor(name) for name in file.keys()}
     except (OSError, SafetensorError) as error:
-        raise CheckpointError(f"{path} is damaged or not a safetensors file ({error}). Train or copy it again.") from error
+        raise CheckpointError(
+            f"{path} is damaged or not a safetensors file ({error}). Train or copy it again."
+        ) from error
     if header.get("format") != FORMAT:
         raise CheckpointError(f"{path} is a safetensors file, but not a run saved by coursekit.")
     if header.get("version") != str(VERSION):

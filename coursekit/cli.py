@@ -35,7 +35,9 @@ def _device_options(command):
 def _data_options(command):
     for option in (
         click.option("--offline", metavar="NAME", help="Embedded data set to use when the named one is not there."),
-        click.option("--root", metavar="FOLDER", help="Where data sets are. Default: COURSEKIT_DATA, or the user's cache."),
+        click.option(
+            "--root", metavar="FOLDER", help="Where data sets are. Default: COURSEKIT_DATA, or the user's cache."
+        ),
         click.option("--data", default="mnist", show_default=True, metavar="NAME", help="Data set to load."),
     ):
         command = option(command)
@@ -48,7 +50,9 @@ def cli():
     """Train and use the models of the course."""
 
 
-@cli.command(cls=_Command, epilog="Example: coursekit train vae --data mnist --epochs 3 --set latent_dim=2 --out vae.safetensors")
+@cli.command(
+    cls=_Command, epilog="Example: coursekit train vae --data mnist --epochs 3 --set latent_dim=2 --out vae.safetensors"
+)
 @click.argument("model", type=click.Choice(MODELS))
 @_data_options
 @click.option("--out", required=True, type=click.Path(dir_okay=False, path_type=Path), help="File to save the run in.")

@@ -344,9 +344,7 @@ def latent_scatter(codes, labels=None, classes=None):
         colors = {index: color for index, color in zip(range(present[-1] + 1), _cycle(), strict=False)}
         # In a shuffled order: sorted data would hide every class under the last.
         order = np.random.default_rng(0).permutation(len(codes))
-        ax.scatter(
-            *codes[order].T, s=size, c=[colors[index] for index in labels[order]], alpha=0.6, linewidths=0
-        )
+        ax.scatter(*codes[order].T, s=size, c=[colors[index] for index in labels[order]], alpha=0.6, linewidths=0)
         outline = [matplotlib.patheffects.withStroke(linewidth=3, foreground="white")]
         for index in present:
             x, y = np.median(codes[labels == index], axis=0)

@@ -143,7 +143,9 @@ def test_doctor_reports_versions_device_precision_and_data(run, monkeypatch, tmp
     monkeypatch.setenv("COURSEKIT_DATA", str(tmp_path))
     code, printed, _ = run("doctor")
     assert code == 0
-    report = dict(line.split(maxsplit=1) for line in printed.splitlines() if line.split()[0] in ("torch", "device", "precision"))
+    report = dict(
+        line.split(maxsplit=1) for line in printed.splitlines() if line.split()[0] in ("torch", "device", "precision")
+    )
     assert report["torch"] == torch.__version__.split("+")[0]
     assert report["device"].startswith("cuda" if torch.cuda.is_available() else "cpu")
     assert report["precision"] in ("32-true", "bf16-mixed")

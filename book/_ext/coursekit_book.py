@@ -212,7 +212,9 @@ def link_checks(app, doctree):
     """Append "Checked by test_…" to every theorem that has a test."""
     root = Path(app.srcdir)
     tests = theorem_tests(root / app.config.coursekit_tests)
-    for node in doctree.findall(lambda node: str(node.get("label", "")).startswith("thm-") if isinstance(node, nodes.Element) else False):
+    for node in doctree.findall(
+        lambda node: str(node.get("label", "")).startswith("thm-") if isinstance(node, nodes.Element) else False
+    ):
         checks = tests.get(node["label"], [])
         if not checks:
             continue

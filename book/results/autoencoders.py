@@ -247,9 +247,7 @@ def draw_denoising():
     fig = Figure(figsize=(6.4, 5.4), layout="constrained")
     ax = fig.subplots()
     ax.plot(*curve.T, ".", color="#717581", ms=5, label="data")
-    ax.quiver(
-        *noisy.T, *arrows.T, angles="xy", scale_units="xy", scale=1, width=0.004, color=COLORS[0], label="repair"
-    )
+    ax.quiver(*noisy.T, *arrows.T, angles="xy", scale_units="xy", scale=1, width=0.004, color=COLORS[0], label="repair")
     ax.set(aspect="equal", xlim=(-2.4, 2.4), ylim=(-2.2, 2.2), xlabel="$x_1$", ylabel="$x_2$")
     ax.legend(loc="upper left", frameon=True, framealpha=1, fontsize=9)
     save(fig, "denoising")
@@ -281,7 +279,12 @@ def draw_sampling():
         left.plot(*codes[train.labels == digit].T, ".", ms=2, alpha=0.55, color=COLORS[digit])
         middle = codes[train.labels == digit].median(0).values
         left.annotate(
-            str(digit), middle, ha="center", va="center", fontsize=11, bbox=dict(boxstyle="round,pad=0.15", fc="white", lw=0)
+            str(digit),
+            middle,
+            ha="center",
+            va="center",
+            fontsize=11,
+            bbox=dict(boxstyle="round,pad=0.15", fc="white", lw=0),
         )
     mean, covariance = codes.mean(0).numpy(), torch.cov(codes.T).numpy()
     values, vectors = np.linalg.eigh(covariance)

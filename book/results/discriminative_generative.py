@@ -229,7 +229,9 @@ def draw_heights():
 
     ax.fill_between(x, people.log_prob(x).exp(), color=BLUE, alpha=0.25, lw=0)
     ax.plot(x, people.log_prob(x).exp(), color=BLUE, label="density P(X)")
-    ax.plot([low, low, high, high], [0, 1 / (high - low), 1 / (high - low), 0], color=ORANGE, ls="--", label="range alone")
+    ax.plot(
+        [low, low, high, high], [0, 1 / (high - low), 1 / (high - low), 0], color=ORANGE, ls="--", label="range alone"
+    )
     torch.manual_seed(0)
     ax.plot(people.sample((60,)), torch.full((60,), -0.0035), "|", color=BLUE, ms=8)
     ax.plot(low + (high - low) * torch.rand(60), torch.full((60,), -0.0075), "|", color=ORANGE, ms=8)
@@ -327,7 +329,9 @@ def draw_map():
                 (x, y), width, height, boxstyle="round,pad=0,rounding_size=1.5", fc=f"{color}18", ec=color, lw=1.3
             )
         )
-        ax.text(x + width / 2, y + height / 2, text, ha="center", va="center", fontsize=9.5, weight=weight, linespacing=1.35)
+        ax.text(
+            x + width / 2, y + height / 2, text, ha="center", va="center", fontsize=9.5, weight=weight, linespacing=1.35
+        )
 
     def join(x0, y0, x1, y1):
         ax.plot([x0, x0, x1, x1], [y0, (y0 + y1) / 2, (y0 + y1) / 2, y1], color=GREY, lw=1.2, zorder=0)

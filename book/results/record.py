@@ -52,7 +52,9 @@ def main(chapter, run, *, cases, seeds=(0, 1, 2), data=("mnist",), folder=None, 
         Command-line arguments. Default: `sys.argv[1:]`.
     """
     parser = argparse.ArgumentParser(description=f"Measure the numbers of book/results/{chapter}.json")
-    parser.add_argument("--smoke", action="store_true", help="one seed of each case, quick if the script knows how; writes nothing")
+    parser.add_argument(
+        "--smoke", action="store_true", help="one seed of each case, quick if the script knows how; writes nothing"
+    )
     parser.add_argument("--restart", action="store_true", help="forget the rows there are")
     parser.add_argument("--cases", help="run these only, comma-separated")
     options = parser.parse_args(argv)

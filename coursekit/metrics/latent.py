@@ -60,6 +60,8 @@ def kl_per_dimension(mu: Tensor, log_var: Tensor) -> Tensor:
         If the two shapes differ or are not (N, K).
     """
     if mu.ndim != 2 or mu.shape != log_var.shape:
-        raise ValueError(f"mu and log_var must share one shape (N, K), not {tuple(mu.shape)} and {tuple(log_var.shape)}")
+        raise ValueError(
+            f"mu and log_var must share one shape (N, K), not {tuple(mu.shape)} and {tuple(log_var.shape)}"
+        )
     kl = 0.5 * (mu.square() + log_var.exp() - 1 - log_var)
     return kl.mean(dim=0)

@@ -321,7 +321,9 @@ class Trainer(ABC):
                 "coursekit.trainers.load_trainer(path) opens either."
             )
         if description["own_network"] and network is None:
-            raise CheckpointError(f"{path} was trained with a network of its own. Pass one of the same shape as network=.")
+            raise CheckpointError(
+                f"{path} was trained with a network of its own. Pass one of the same shape as network=."
+            )
         try:
             trainer = cls(
                 cls.Config(**_with_tuples(description["config"])),
@@ -398,7 +400,9 @@ class Trainer(ABC):
         self._need_fit()
         known = self.data_spec
         if spec.image_shape != known.image_shape:
-            raise ValueError(f"this run was fitted on images of shape {known.image_shape}; these have {spec.image_shape}")
+            raise ValueError(
+                f"this run was fitted on images of shape {known.image_shape}; these have {spec.image_shape}"
+            )
         if size_matters and spec.size != known.size:
             raise ValueError(
                 f"this run was fitted on {known.size} images and its data order depends on that; these are {spec.size}. "

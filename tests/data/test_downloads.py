@@ -191,7 +191,9 @@ def test_unwritable_folder_gives_one_clear_error(mirrors, monkeypatch, tmp_path,
 def test_offline_forbids_every_request(mirrors, monkeypatch, tmp_path):
     server = mirrors("good")
     monkeypatch.setenv("COURSEKIT_OFFLINE", "1")
-    with pytest.raises(DataUnavailable, match='is missing, and COURSEKIT_OFFLINE forbids .* offline="digits"') as caught:
+    with pytest.raises(
+        DataUnavailable, match='is missing, and COURSEKIT_OFFLINE forbids .* offline="digits"'
+    ) as caught:
         load_images("mnist")
     assert_one_error(caught)
     assert server.requests == []

@@ -11,7 +11,13 @@ from coursekit.data import EMBEDDED, IMAGE_SETS, SPLITS, ImageSet, is_available,
 def numbered(n=10, **changes):
     """Image i is filled with i and labelled i % 3."""
     images = torch.arange(n, dtype=torch.uint8).reshape(n, 1, 1, 1).expand(n, 1, 2, 4).contiguous()
-    fields = {"images": images, "labels": torch.arange(n) % 3, "name": "toy", "classes": ("a", "b", "c"), "source": "toy"}
+    fields = {
+        "images": images,
+        "labels": torch.arange(n) % 3,
+        "name": "toy",
+        "classes": ("a", "b", "c"),
+        "source": "toy",
+    }
     return ImageSet(**fields | changes)
 
 

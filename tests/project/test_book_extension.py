@@ -26,14 +26,14 @@ RECORD = {
         for seed in (0, 1, 2)
     ],
 }
-TEST_FILE = '''import pytest
+TEST_FILE = """import pytest
 
 
 class TestGap:
     @pytest.mark.theorem("thm-gap")
     def test_gap_is_kl(self):
         assert 1 < 2
-'''
+"""
 PAGE = """# Page
 
 ```{prf:theorem} The gap

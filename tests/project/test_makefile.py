@@ -19,9 +19,15 @@ esac
 
 
 def make(*arguments, **environment):
-    variables = {name: value for name, value in os.environ.items() if not name.startswith(("COURSEKIT_", "MAKE", "MFLAGS"))}
+    variables = {
+        name: value for name, value in os.environ.items() if not name.startswith(("COURSEKIT_", "MAKE", "MFLAGS"))
+    }
     return subprocess.run(
-        ["make", "--no-print-directory", *arguments], cwd=ROOT, capture_output=True, text=True, env={**variables, **environment}
+        ["make", "--no-print-directory", *arguments],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        env={**variables, **environment},
     )
 
 

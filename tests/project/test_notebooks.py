@@ -11,9 +11,7 @@ import pytest
 import stamp
 
 ROOT = Path(__file__).resolve().parents[2]
-NOTEBOOKS = sorted(
-    path for path in (ROOT / "notebooks").rglob("*.ipynb") if ".ipynb_checkpoints" not in path.parts
-)
+NOTEBOOKS = sorted(path for path in (ROOT / "notebooks").rglob("*.ipynb") if ".ipynb_checkpoints" not in path.parts)
 MAX_BYTES = 1_500_000
 MAX_SECONDS = 120
 MAX_CELL_SECONDS = 60
@@ -71,7 +69,9 @@ def problems(notebook, path, size=0):
     if not code or f'%pip install -q "{stamp.install_requirement()}"' not in code[0].source:
         found.append("the first code cell is not the install line (`make stamp`)")
     if not path.startswith("notebooks/exercises/"):
-        if not re.search(r"^(from coursekit\.trainers import|from coursekit import .*\btrainers\b)", source, re.MULTILINE):
+        if not re.search(
+            r"^(from coursekit\.trainers import|from coursekit import .*\btrainers\b)", source, re.MULTILINE
+        ):
             found.append("imports no trainer from coursekit.trainers")
         if not any(isinstance(node, ast.Assert) for node in ast.walk(ast.parse(code[-1].source))):
             found.append("does not end in asserts of what it claimed")
@@ -323,7 +323,9 @@ def test_stamp_moves_everything_to_a_new_home(tmp_path):
         "https://colab.research.google.com/github/old/place/blob/main/notebooks/vae.ipynb\n"
         "git clone https://github.com/old/place\nhttps://github.com/old/place-two\n"
     )
-    (tmp_path / "notebooks" / "vae.ipynb").write_text('"%pip install -q \\"coursekit @ git+https://github.com/old/place@main\\""')
+    (tmp_path / "notebooks" / "vae.ipynb").write_text(
+        '"%pip install -q \\"coursekit @ git+https://github.com/old/place@main\\""'
+    )
 
     stamp.main(tmp_path)
 

@@ -11,13 +11,14 @@ from importlib import import_module
 from pathlib import Path
 from types import ModuleType
 
-import coursekit
 import pytest
 import yaml
 from packaging.markers import default_environment
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from packaging.version import Version
+
+import coursekit
 
 ROOT = Path(__file__).resolve().parents[2]
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
@@ -34,7 +35,11 @@ def tracked_files():
     if not (ROOT / ".git").exists():
         pytest.skip("not a git checkout")
     listed = subprocess.run(
-        ["git", "ls-files", "--cached", "--others", "--exclude-standard"], cwd=ROOT, capture_output=True, text=True, check=True
+        ["git", "ls-files", "--cached", "--others", "--exclude-standard"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
     )
     return [ROOT / name for name in listed.stdout.splitlines() if (ROOT / name).is_file()]
 
@@ -142,7 +147,9 @@ def coursekit_imports():
                 modules = [alias.name for alias in node.names]
             elif isinstance(node, ast.ImportFrom):
                 assert not node.level, f"{path}: a relative import"
-                modules = [f"{node.module}.{alias.name}" if node.module == "coursekit" else node.module for alias in node.names]
+                modules = [
+                    f"{node.module}.{alias.name}" if node.module == "coursekit" else node.module for alias in node.names
+                ]
             else:
                 continue
             for module in modules:
@@ -151,7 +158,9 @@ def coursekit_imports():
 
 
 def test_every_part_of_the_package_has_a_floor():
-    parts = {path.stem for path in (ROOT / "coursekit").iterdir() if path.suffix == ".py" or (path / "__init__.py").exists()}
+    parts = {
+        path.stem for path in (ROOT / "coursekit").iterdir() if path.suffix == ".py" or (path / "__init__.py").exists()
+    }
     assert parts - set(FLOOR) - {"__init__"} == set()
 
 
@@ -191,7 +200,9 @@ def chapters():
 
 
 def test_readme_lists_the_chapters_of_the_book_in_order():
-    rows = re.findall(r"^\| \[[^\]]+\]\((book/\w+)\.md\) \| \[notebook\]\((notebooks/\w+)\.ipynb\)", read("README.md"), re.MULTILINE)
+    rows = re.findall(
+        r"^\| \[[^\]]+\]\((book/\w+)\.md\) \| \[notebook\]\((notebooks/\w+)\.ipynb\)", read("README.md"), re.MULTILINE
+    )
     assert rows == list(chapters())
     assert rows
 
@@ -213,12 +224,17 @@ def test_links_and_images_of_the_front_documents_resolve(document):
 def test_the_readmes_program_runs(tmp_path):
     program = re.search(r"^```python\n(.*?)^```", read("README.md"), re.MULTILINE | re.DOTALL)[1]
     environment = {**os.environ, "COURSEKIT_DATA": str(tmp_path), "COURSEKIT_OFFLINE": "1"}
-    result = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, env=environment, capture_output=True, text=True)
+    result = subprocess.run(
+        [sys.executable, "-c", program], cwd=tmp_path, env=environment, capture_output=True, text=True
+    )
     assert result.returncode == 0, result.stderr
     assert (tmp_path / "samples.png").read_bytes().startswith(b"\x89PNG")
 
 
-@pytest.mark.parametrize("document", ["README.md", "CONTRIBUTING.md", ".ci/run", ".github/workflows/tests.yml", ".github/workflows/pages.yml"])
+@pytest.mark.parametrize(
+    "document",
+    ["README.md", "CONTRIBUTING.md", ".ci/run", ".github/workflows/tests.yml", ".github/workflows/pages.yml"],
+)
 def test_make_targets_that_are_named_exist(document):
     targets = set(re.findall(r"^([a-z-]+):", read("Makefile"), re.MULTILINE))
     named = set(re.findall(r"(?:^|`|run: |COURSEKIT_DATA )make ([a-z-]+)", read(document), re.MULTILINE))
@@ -241,7 +257,9 @@ def test_the_api_page_shows_every_public_name():
     shown = {id(getattr(module, name)) for module in documented for name in public_names(module)}
     names = [info.name for info in pkgutil.walk_packages(coursekit.__path__, "coursekit.")]
     modules = [coursekit, *(import_module(name) for name in names if name != "coursekit.__main__")]
-    promised = [(module, name) for module in modules for name in getattr(module, "__all__", []) if name != "__version__"]
+    promised = [
+        (module, name) for module in modules for name in getattr(module, "__all__", []) if name != "__version__"
+    ]
     hidden = [
         f"{module.__name__}.{name}"
         for module, name in promised
@@ -254,7 +272,9 @@ def test_the_api_page_shows_every_public_name():
 
 
 def steps(workflow, job):
-    return [step.get("run", "") for step in yaml.safe_load(read(f".github/workflows/{workflow}.yml"))["jobs"][job]["steps"]]
+    return [
+        step.get("run", "") for step in yaml.safe_load(read(f".github/workflows/{workflow}.yml"))["jobs"][job]["steps"]
+    ]
 
 
 def test_workflows_run_the_targets_that_ci_runs():
@@ -298,7 +318,9 @@ def test_the_folder_beside_the_checkout_is_named_by_ci_alone():
     named = [
         path.relative_to(ROOT).as_posix()
         for path in tracked_files()
-        if path.suffix not in (".png", ".lock") and path != Path(__file__).resolve() and "../shared" in path.read_text(encoding="utf-8")
+        if path.suffix not in (".png", ".lock")
+        and path != Path(__file__).resolve()
+        and "../shared" in path.read_text(encoding="utf-8")
     ]
     assert set(named) <= {".ci/run"}
 

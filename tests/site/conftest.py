@@ -34,7 +34,9 @@ def newest(paths):
 def html(tmp_path_factory):
     """Folder of the built site: `_build/html` if it is newer than its sources, else built afresh."""
     built = ROOT / "_build" / "html"
-    if (built / "index.html").exists() and (built / "index.html").stat().st_mtime > newest([ROOT / name for name in SOURCES]):
+    if (built / "index.html").exists() and (built / "index.html").stat().st_mtime > newest(
+        [ROOT / name for name in SOURCES]
+    ):
         return built
     folder = tmp_path_factory.mktemp("book")
     program = "from jupyter_book.cli.main import main; main()"

@@ -176,7 +176,9 @@ def test_launch_buttons_open_the_right_notebook_on_colab(html, pages):
     for page in lessons:
         soup = BeautifulSoup((html / page).read_text(encoding="utf-8"), "html.parser")
         expected = stamp.colab_link(page.replace(".html", ".ipynb"))
-        buttons = [link["href"] for link in soup.select(".header-article a, .bd-header-article a") if "colab" in link["href"]]
+        buttons = [
+            link["href"] for link in soup.select(".header-article a, .bd-header-article a") if "colab" in link["href"]
+        ]
         assert buttons == [expected], page
     assert lessons
 

@@ -181,7 +181,9 @@ def test_jensen_shannon_is_symmetric_and_at_most_log_two(seed):
 
 def test_the_heights_of_the_page():
     def mass(low, high):
-        return integrate.quad(lambda x: heights().log_prob(torch.tensor(x, dtype=torch.float64)).exp().item(), low, high)[0]
+        return integrate.quad(
+            lambda x: heights().log_prob(torch.tensor(x, dtype=torch.float64)).exp().item(), low, high
+        )[0]
 
     assert mass(190, 250) == pytest.approx(0.015, abs=5e-4)
     assert mass(80, 150) == pytest.approx(0.017, abs=5e-4)

@@ -237,12 +237,18 @@ def trained_linear_vae(variances, latent, sigma, beta):
     def objective(parameters):
         w, mu, log_var = encode(parameters)
         spread = (log_var.exp() * w.square().sum(0)).sum(1) / (2 * sigma**2)
-        return vae.negative_elbo(reconstruction.gaussian_nll(mu @ w.T, x, sigma=sigma) + spread, mu, log_var, beta=beta).mean()
+        return vae.negative_elbo(
+            reconstruction.gaussian_nll(mu @ w.T, x, sigma=sigma) + spread, mu, log_var, beta=beta
+        ).mean()
 
     runs = []
     for seed in range(5):
-        parameters = torch.randn(7 * latent, generator=torch.Generator().manual_seed(seed), dtype=DOUBLE).requires_grad_()
-        optimizer = torch.optim.LBFGS([parameters], max_iter=3000, tolerance_grad=1e-10, tolerance_change=1e-16, line_search_fn="strong_wolfe")
+        parameters = torch.randn(
+            7 * latent, generator=torch.Generator().manual_seed(seed), dtype=DOUBLE
+        ).requires_grad_()
+        optimizer = torch.optim.LBFGS(
+            [parameters], max_iter=3000, tolerance_grad=1e-10, tolerance_change=1e-16, line_search_fn="strong_wolfe"
+        )
 
         def closure():
             optimizer.zero_grad()
@@ -271,7 +277,9 @@ def test_trained_linear_vae_keeps_the_dimensions_above_beta_sigma_squared(sigma2
 
     expected_kl = [max(0.0, 0.5 * math.log(variance / noise)) for variance in variances]
     assert descending(kl_per_dimension(mu, log_var)) == pytest.approx(expected_kl, abs=1e-3)
-    assert descending(w.square().sum(0)) == pytest.approx([max(0.0, variance - noise) for variance in variances], abs=1e-3)
+    assert descending(w.square().sum(0)) == pytest.approx(
+        [max(0.0, variance - noise) for variance in variances], abs=1e-3
+    )
     assert active_units(mu) == active
 
 
@@ -280,7 +288,9 @@ def test_trained_linear_vae_has_orthogonal_columns_and_the_evidence_as_loss():
     loss, _, _, w = trained_linear_vae([4.0, 1.0, 0.25], latent=2, sigma=math.sqrt(0.5), beta=1.0)
     assert (w.T @ w)[0, 1].item() == pytest.approx(0, abs=1e-4)
     spectrum = [4.0, 1.0, 0.5]
-    assert loss == pytest.approx(0.5 * sum(math.log(2 * math.pi * c) + v / c for c, v in zip(spectrum, [4.0, 1.0, 0.25], strict=True)))
+    assert loss == pytest.approx(
+        0.5 * sum(math.log(2 * math.pi * c) + v / c for c, v in zip(spectrum, [4.0, 1.0, 0.25], strict=True))
+    )
 
 
 # --- the importance-weighted bound ---------------------------------------------------------------------------
@@ -347,7 +357,12 @@ def test_cross_entropy_on_grey_values_does_not_integrate_to_one(lam):
     logit = torch.tensor([math.log(lam / (1 - lam))], dtype=DOUBLE)
 
     def exponentiated(x):
-        return reconstruction.bernoulli_nll(logit.view(1, 1, 1, 1), torch.full((1, 1, 1, 1), x, dtype=DOUBLE)).neg().exp().item()
+        return (
+            reconstruction.bernoulli_nll(logit.view(1, 1, 1, 1), torch.full((1, 1, 1, 1), x, dtype=DOUBLE))
+            .neg()
+            .exp()
+            .item()
+        )
 
     mass, _ = integrate.quad(exponentiated, 0, 1)
     closed_form = 0.5 if lam == 0.5 else (2 * lam - 1) / math.log(lam / (1 - lam))

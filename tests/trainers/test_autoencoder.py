@@ -90,14 +90,17 @@ def test_sparsity_kl_draws_the_mean_activations_to_the_target(images):
     def rates(**options):
         return fit(images, 200, code_activation="sigmoid", **options).encode(images).mean(0)
 
-    torch.testing.assert_close(rates(sparsity_kl_weight=100.0, target_rate=0.1), torch.full((4,), 0.1), atol=0.02, rtol=0)
+    torch.testing.assert_close(
+        rates(sparsity_kl_weight=100.0, target_rate=0.1), torch.full((4,), 0.1), atol=0.02, rtol=0
+    )
     assert (rates() - 0.1).abs().max() > 0.1
 
 
 def test_l1_shrinks_the_code(images):
-    assert fit(images, 100, sparsity_l1_weight=5.0).encode(images).abs().mean() < 0.2 * fit(images, 100).encode(
-        images
-    ).abs().mean()
+    assert (
+        fit(images, 100, sparsity_l1_weight=5.0).encode(images).abs().mean()
+        < 0.2 * fit(images, 100).encode(images).abs().mean()
+    )
 
 
 def test_contraction_lowers_the_jacobian_of_the_encoder(images):

@@ -88,7 +88,12 @@ def test_fitting_twice_goes_on_to_the_larger_total(make, images):
 
 @pytest.mark.parametrize(
     ("limits", "steps"),
-    [({"max_steps": 14}, 14), ({"epochs": 1}, 4), ({"epochs": 4, "max_steps": 14}, 14), ({"epochs": 1, "max_steps": 14}, 4)],
+    [
+        ({"max_steps": 14}, 14),
+        ({"epochs": 1}, 4),
+        ({"epochs": 4, "max_steps": 14}, 14),
+        ({"epochs": 1, "max_steps": 14}, 4),
+    ],
 )
 def test_fit_stops_at_the_limit_that_comes_first(images, limits, steps):
     assert fit(MAKERS["vae"](), images, **limits).step == steps
@@ -177,9 +182,7 @@ def test_second_ctrl_c_interrupts_at_once(images, monkeypatch):
 def test_checkpoint_every_n_steps_writes_a_run_that_loads(make, images, tmp_path, monkeypatch):
     saved = []
     write = checkpoints.write
-    monkeypatch.setattr(
-        checkpoints, "write", lambda path, *rest: (saved.append(rest[1]["step"]), write(path, *rest))
-    )
+    monkeypatch.setattr(checkpoints, "write", lambda path, *rest: (saved.append(rest[1]["step"]), write(path, *rest)))
     fit(make(), images, checkpoint=tmp_path / "run.safetensors", checkpoint_every=5)
     assert saved == [5, 10, 12]
     assert load_trainer(tmp_path / "run.safetensors").step == 12
@@ -259,7 +262,9 @@ def test_unknown_setting_lists_the_known_ones(make):
 
 
 @pytest.mark.parametrize(
-    "setting", [{"lr": 0}, {"batch_size": 0}, {"epochs": 0}, {"ema_decay": 1.0}], ids=lambda setting: next(iter(setting))
+    "setting",
+    [{"lr": 0}, {"batch_size": 0}, {"epochs": 0}, {"ema_decay": 1.0}],
+    ids=lambda setting: next(iter(setting)),
 )
 def test_impossible_settings_are_refused(make, setting):
     with pytest.raises(ValueError, match=next(iter(setting))):
@@ -283,7 +288,9 @@ def test_other_data_than_the_runs_are_refused_and_nothing_changes(make, images):
     assert trainer.step == 3
 
 
-@pytest.mark.parametrize("wrong", [torch.zeros(3, 8, 8), torch.zeros(0, 1, 8, 8), torch.zeros(2, 1, 8, 8).long(), "mnist"])
+@pytest.mark.parametrize(
+    "wrong", [torch.zeros(3, 8, 8), torch.zeros(0, 1, 8, 8), torch.zeros(2, 1, 8, 8).long(), "mnist"]
+)
 def test_images_of_a_wrong_kind_are_refused(make, wrong):
     with pytest.raises(ValueError, match="images must be"):
         fit(make(), wrong)
