@@ -13,6 +13,7 @@ from pathlib import Path
 
 import torch
 from matplotlib.figure import Figure
+from matplotlib.patheffects import withStroke
 from record import main
 
 from coursekit.data import binarize, load_images, to_float
@@ -182,16 +183,19 @@ def draw_codes():
         "VAE, mean of q(z | x)": train("latent-2", 0).encode(test)[0],
     }
     figure = Figure(figsize=(10, 4.9), layout="constrained")
+    outline = [withStroke(linewidth=3, foreground="white")]
     for axes, (title, code) in zip(figure.subplots(1, 2), codes.items(), strict=True):
         for digit in range(10):
             chosen = code[test.labels == digit]
-            axes.plot(*chosen.T, ".", ms=3, alpha=0.6, color=COLORS[digit])
-            box = dict(boxstyle="round,pad=0.15", fc="white", lw=0)
-            axes.annotate(str(digit), chosen.median(0).values, ha="center", va="center", fontsize=12, bbox=box)
+            axes.plot(*chosen.T, ".", ms=3, alpha=0.6, color=COLORS[digit], label=str(digit))
+            middle = chosen.median(0).values
+            axes.annotate(str(digit), middle, ha="center", va="center", weight="bold", path_effects=outline)
         turn = torch.linspace(0, 2 * torch.pi, 200)
         for radius in (1, 2):
             axes.plot(radius * turn.cos(), radius * turn.sin(), ":", color="black", lw=1.3)
-        axes.set(title=title, xlabel="$z_1$", ylabel="$z_2$", aspect="equal")
+        axes.set(title=title, xlabel="$z_1$", ylabel="$z_2$")
+        axes.set_aspect("equal", adjustable="datalim")
+    figure.legend(*axes.get_legend_handles_labels(), loc="outside right center", markerscale=3, frameon=False)
     save(figure, "codes")
 
 
