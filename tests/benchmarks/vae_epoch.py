@@ -11,6 +11,7 @@ import argparse
 import gzip
 import json
 import multiprocessing
+import os
 import platform
 import resource
 import statistics
@@ -107,11 +108,24 @@ class Coursekit:
         return self.trainer.evaluate(self.test)["loss"]
 
 
+class CoursekitUntuned(Coursekit):
+    """Without the allocator's setting and the faster float32 products."""
+
+    def __init__(self, folder):
+        os.environ["COURSEKIT_CPU_TUNING"] = "0"
+        super().__init__(folder)
+
+
 class CoursekitBF16(Coursekit):
     precision = "bf16-mixed"
 
 
-SIDES = {"plain loop": PlainLoop, "coursekit float32": Coursekit, "coursekit bf16": CoursekitBF16}
+SIDES = {
+    "plain loop": PlainLoop,
+    "coursekit untuned": CoursekitUntuned,
+    "coursekit float32": Coursekit,
+    "coursekit bf16": CoursekitBF16,
+}
 
 
 def serve(side, folder, connection):
