@@ -67,7 +67,7 @@ def kl_standard_normal(mu, log_var):
     return -0.5 * (1 + log_var - mu.square() - var).sum(-1)
 
 
-def negative_elbo(reconstruction_nll, mu, log_var, beta=1.0):
+def negative_elbo(reconstruction_nll, kl, beta=1.0):
     r"""The loss of a variational autoencoder: minus the evidence lower bound.
 
     .. math:: -\mathrm{ELBO} = \underbrace{-\log p(x \mid z)}_{\text{reconstruction}}
@@ -80,7 +80,8 @@ def negative_elbo(reconstruction_nll, mu, log_var, beta=1.0):
     ----------
     reconstruction_nll : Tensor, shape (N,)
         ``bernoulli_nll`` or ``gaussian_nll``, summed over pixels.
-    mu, log_var : Tensor, shape (N, K)
+    kl : Tensor, shape (N,)
+        KL of q(z | x) from the prior, as ``kl_standard_normal`` gives it.
     beta : float
         Weight of the KL. Only with 1 is the result a bound: -ELBO >= -log p(x) in expectation.
 
@@ -94,7 +95,6 @@ def negative_elbo(reconstruction_nll, mu, log_var, beta=1.0):
     Higgins et al. (2017), beta-VAE: Learning Basic Visual Concepts with a Constrained Variational
     Framework, eq. (4), for beta.
     """
-    kl = kl_standard_normal(mu, log_var)
     return reconstruction_nll + beta * kl
 
 

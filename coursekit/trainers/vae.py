@@ -79,7 +79,7 @@ class VAETrainer(Trainer):
         decoded, mu, log_var = network(batch.x, eps)
         reconstruction = self._nll(decoded, batch.x)
         kl = kl_standard_normal(mu, log_var)
-        loss = negative_elbo(reconstruction, mu, log_var, beta=self.config.beta)
+        loss = negative_elbo(reconstruction, kl, beta=self.config.beta)
         return {"loss": loss.mean(), "reconstruction": reconstruction.mean(), "kl": kl.mean()}
 
     def encode(self, images):

@@ -38,7 +38,7 @@ class LinearGaussian:
         """Exact ELBO (N,): the expected squared error adds trace(W diag(var) W^T) to the error at the mean."""
         at_the_mean = reconstruction.gaussian_nll(mu @ self.weight.T + self.bias, x, sigma=self.sigma)
         spread = (log_var.exp() * self.weight.square().sum(0)).sum(-1) / (2 * self.sigma**2)
-        return -vae.negative_elbo(at_the_mean + spread, mu, log_var)
+        return -vae.negative_elbo(at_the_mean + spread, vae.kl_standard_normal(mu, log_var))
 
 
 def linear_gaussian(seed, orthogonal=False, dimensions=5, latent=3, sigma=0.7):
@@ -238,7 +238,9 @@ def trained_linear_vae(variances, latent, sigma, beta):
         w, mu, log_var = encode(parameters)
         spread = (log_var.exp() * w.square().sum(0)).sum(1) / (2 * sigma**2)
         return vae.negative_elbo(
-            reconstruction.gaussian_nll(mu @ w.T, x, sigma=sigma) + spread, mu, log_var, beta=beta
+            reconstruction.gaussian_nll(mu @ w.T, x, sigma=sigma) + spread,
+            vae.kl_standard_normal(mu, log_var),
+            beta=beta,
         ).mean()
 
     runs = []
