@@ -8,7 +8,7 @@ import warnings
 import pytest
 
 from coursekit import cli, doctor
-from coursekit.trainers import VAETrainer, load_trainer
+from coursekit.trainers import TRAINERS, VAETrainer, load_trainer
 
 
 @pytest.fixture
@@ -127,6 +127,10 @@ def test_resumed_run_takes_no_new_settings(saved, run):
 def test_help_shows_an_example(run, command):
     code, printed, _ = run(*command, "--help")
     assert code == 0 and "Example: coursekit" in printed
+
+
+def test_every_trainer_can_be_trained_by_name():
+    assert set(cli.MODELS) == set(TRAINERS)
 
 
 def test_examples_in_the_help_are_real_options(run):

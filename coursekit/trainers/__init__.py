@@ -20,10 +20,11 @@ def load_trainer(path, **options):
     CheckpointError
         When the file is missing, damaged, or of a trainer this release does not know.
     """
-    name = checkpoints.read(path)[1].get("trainer")
+    tensors, description = checkpoints.read(path)
+    name = description.get("trainer")
     for trainer in TRAINERS.values():
         if trainer.__name__ == name:
-            return trainer.load(path, **options)
+            return trainer._from_run(path, tensors, description, **options)
     raise CheckpointError(f"{path} was saved by {name}, which this release of coursekit does not have.")
 
 

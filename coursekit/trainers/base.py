@@ -5,6 +5,7 @@ import os
 import sys
 import warnings
 from abc import ABC, abstractmethod
+from contextlib import contextmanager
 from functools import cached_property
 
 import torch
@@ -23,7 +24,7 @@ from coursekit.trainers.runtime import (
     tuned,
 )
 
-NOISE, MODULES, ORDER, EVALUATION, SAMPLING = range(5)
+STREAMS = NOISE, MODULES, ORDER, EVALUATION, SAMPLING = range(5)
 INFERENCE_BATCH = 1000
 
 
@@ -219,7 +220,9 @@ class Trainer(ABC):
                 epoch, position = divmod(self.step, steps_per_epoch)
                 if position == 0 or self.step == bar.first:
                     order = self._order(epoch, len(data.images), device)
-                seed_modules(device, stream_seed(self.config.seed, MODULES + 8 * self.fabric.global_rank, self.step))
+                # Each process has a stream of its own for its modules: their dropout sees other rows.
+                stream = MODULES + len(STREAMS) * self.fabric.global_rank
+                seed_modules(device, stream_seed(self.config.seed, stream, self.step))
                 batch = self._batch(pixels, labels, order, position)
                 terms = self.training_step(batch)
                 for name, average in self.averages.items():
@@ -314,7 +317,14 @@ class Trainer(ABC):
         CheckpointError
             When the file is missing, damaged, or another trainer's.
         """
-        tensors, description = checkpoints.read(path)
+        options = dict(network=network, device=device, precision=precision, compile=compile, devices=devices)
+        return cls._from_run(path, *checkpoints.read(path), **options)
+
+    # Inside
+
+    @classmethod
+    def _from_run(cls, path, tensors, description, *, network=None, **options):
+        """The trainer of a run that was read already; `path` is for messages."""
         if description.get("trainer") != cls.__name__:
             raise CheckpointError(
                 f"{path} was saved by {description.get('trainer')}, not {cls.__name__}. "
@@ -325,21 +335,12 @@ class Trainer(ABC):
                 f"{path} was trained with a network of its own. Pass one of the same shape as network=."
             )
         try:
-            trainer = cls(
-                cls.Config(**_with_tuples(description["config"])),
-                network=network,
-                device=device,
-                precision=precision,
-                compile=compile,
-                devices=devices,
-            )
+            trainer = cls(cls.Config(**_with_tuples(description["config"])), network=network, **options)
             trainer._build(DataSpec(**_with_tuples(description["data"])))
             trainer._restore(tensors, description)
         except (KeyError, TypeError, ValueError, RuntimeError) as error:
             raise CheckpointError(f"{path} does not fit this {cls.__name__}: {error}") from error
         return trainer
-
-    # Inside
 
     @cached_property
     def fabric(self):
@@ -454,11 +455,18 @@ class Trainer(ABC):
         entry = {"step": self.step, "epoch": epoch, **self.evaluate(images)}
         for name, value in entry.items():
             self.validation_history.setdefault(name, []).append(value)
-        for module in self.wrapped.values():
-            module.train()
 
+    @contextmanager
     def _inference(self):
-        return _Inference(self)
+        """Give the network in evaluation mode, in float32 and without gradients; restore its mode after."""
+        network = self.network
+        was_training = network.training
+        network.eval()
+        try:
+            with torch.no_grad(), tuned(self.fabric.device):
+                yield network
+        finally:
+            network.train(was_training)
 
     def _predict(self, function, images):
         """`function(network, x)` over `images` in large batches; a tensor or tuple of tensors on the CPU."""
@@ -513,26 +521,6 @@ class Trainer(ABC):
             if "step" in history:
                 history["step"] = [int(step) for step in history["step"]]
         self.step = description["step"]
-
-
-class _Inference:
-    """Context that gives the network in evaluation mode, in float32 and without gradients."""
-
-    def __init__(self, trainer):
-        self.network = trainer.network
-        self._contexts = (torch.no_grad(), tuned(trainer.fabric.device))
-
-    def __enter__(self):
-        self._was_training = self.network.training
-        self.network.eval()
-        for context in self._contexts:
-            context.__enter__()
-        return self.network
-
-    def __exit__(self, *exception):
-        for context in reversed(self._contexts):
-            context.__exit__(*exception)
-        self.network.train(self._was_training)
 
 
 def _on_cpu(tensor):
