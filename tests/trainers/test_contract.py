@@ -138,6 +138,17 @@ def test_validation_is_recorded_once_an_epoch(make, images):
     assert last == {"step": 12, "epoch": 3} | trainer.evaluate(images.take(10))
 
 
+def test_validation_leaves_dropout_on_for_the_next_epoch(images):
+    def history(**options):
+        torch.manual_seed(0)
+        layers = torch.nn.Flatten(), torch.nn.Linear(64, 8), torch.nn.Dropout(0.5), torch.nn.Linear(8, 3)
+        return fit(
+            ClassifierTrainer(network=torch.nn.Sequential(*layers), batch_size=16), images, epochs=3, **options
+        ).history
+
+    assert history(validation=images) == history()
+
+
 def test_divergence_names_the_step_and_the_loss_and_spares_the_checkpoint(make, images, tmp_path):
     trainer = fit(make(), images, max_steps=2, checkpoint=tmp_path / "run.safetensors")
     before = (tmp_path / "run.safetensors").read_bytes()
