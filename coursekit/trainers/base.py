@@ -38,7 +38,8 @@ class Trainer(ABC):
     config : Config, optional
         The defaults when left out.
     network : nn.Module, optional
-        Your own, in place of the one that the configuration describes.
+        Your own, in place of the one that the configuration describes. A model of several networks
+        takes each by its name in ``NETWORKS``.
     device : {"auto", "cpu", "cuda", "mps"}
     precision : str
         ``"auto"`` is ``"bf16-mixed"`` on CUDA that has it and ``"32-true"`` elsewhere; or any
@@ -63,13 +64,14 @@ class Trainer(ABC):
     """
 
     Config: type = TrainerConfig
+    NETWORKS = ("network",)  # the first is the one that predicts, and that a moving average follows
+    TAKES_POINTS = False
 
-    def __init__(
-        self, config=None, *, network=None, device="auto", precision="auto", compile=False, devices=1, **overrides
-    ):
+    def __init__(self, config=None, *, device="auto", precision="auto", compile=False, devices=1, **overrides):
         config = config if config is not None else self.Config()
         if not isinstance(config, self.Config):
             raise TypeError(f"{type(self).__name__} takes a {self.Config.__name__}, got {type(config).__name__}")
+        self._own_networks = _taken(overrides, self.NETWORKS)
         fields = {field.name for field in dataclasses.fields(self.Config)}
         unknown = sorted(set(overrides) - fields)
         if unknown:
@@ -82,7 +84,6 @@ class Trainer(ABC):
         self.step = 0
         self.interrupted = False
         self.data_spec = None
-        self._given_network = network
 
     # What a subclass writes
 
@@ -91,8 +92,11 @@ class Trainer(ABC):
         """Return a dict of name to nn.Module for data described by `spec` (a DataSpec)."""
 
     def build_optimizers(self):
-        """Return a dict of name to optimizer. Default: Adam on ``network`` with the configured lr."""
-        return {"network": self.adam(self.networks["network"])}
+        """Return a dict of name to optimizer. Default: Adam on each network with the configured lr."""
+        return {name: self.adam(network) for name, network in self.networks.items()}
+
+    def initialise(self, data):
+        """Set what the networks' first weights take from the training data. Default: nothing."""
 
     @abstractmethod
     def training_step(self, batch):
@@ -184,10 +188,11 @@ class Trainer(ABC):
         if checkpoint_every is not None:
             require(checkpoint is not None, "checkpoint_every needs checkpoint=, the file to write")
             require(checkpoint_every >= 1, f"checkpoint_every must be at least 1, got {checkpoint_every}")
-        data = as_data(images)
+        data = as_data(images, self.TAKES_POINTS)
         spec = describe(data)
         if self.data_spec is None:
             self._build(spec)
+            self.initialise(data)
         self._check_same_data(spec)
         steps_per_epoch = -(-len(data.images) // self.config.batch_size)
         if epochs is None and max_steps is None:
@@ -255,7 +260,7 @@ class Trainer(ABC):
             The keys of a training step. A term that is not a mean over images, such as the KL of mean
             activations, is averaged over batches of 1,000.
         """
-        data = as_data(images)
+        data = as_data(images, self.TAKES_POINTS)
         self._check_same_data(describe(data), size_matters=False)
         device = self.fabric.device
         totals = {}
@@ -293,7 +298,7 @@ class Trainer(ABC):
                 "config": dataclasses.asdict(self.config),
                 "data": dataclasses.asdict(self.data_spec),
                 "step": self.step,
-                "own_network": self._given_network is not None,
+                "own_networks": sorted(self._own_networks),
                 "optimizers": optimizers,
             }
             checkpoints.write(path, tensors, description)
@@ -301,41 +306,42 @@ class Trainer(ABC):
         return self
 
     @classmethod
-    def load(cls, path, *, network=None, device="auto", precision="auto", compile=False, devices=1):
+    def load(cls, path, *, device="auto", precision="auto", compile=False, devices=1, **networks):
         """Return the trainer that `save` wrote, ready to predict or to fit on.
 
         Parameters
         ----------
         path : str or Path
-        network : nn.Module, optional
-            Needed when the run was made with a network of your own: one of the same shape.
         device, precision, compile, devices
             As in the constructor; they may differ from those of the run.
+        **networks : nn.Module
+            Needed where the run was made with networks of your own: ones of the same shape, by name.
 
         Raises
         ------
         CheckpointError
             When the file is missing, damaged, or another trainer's.
         """
-        options = dict(network=network, device=device, precision=precision, compile=compile, devices=devices)
-        return cls._from_run(path, *checkpoints.read(path), **options)
+        options = dict(device=device, precision=precision, compile=compile, devices=devices)
+        return cls._from_run(path, *checkpoints.read(path), **options, **networks)
 
     # Inside
 
     @classmethod
-    def _from_run(cls, path, tensors, description, *, network=None, **options):
+    def _from_run(cls, path, tensors, description, **options):
         """The trainer of a run that was read already; `path` is for messages."""
         if description.get("trainer") != cls.__name__:
             raise CheckpointError(
                 f"{path} was saved by {description.get('trainer')}, not {cls.__name__}. "
                 "coursekit.trainers.load_trainer(path) opens either."
             )
-        if description["own_network"] and network is None:
+        missing = [name for name in description["own_networks"] if name not in options]
+        if missing:
             raise CheckpointError(
-                f"{path} was trained with a network of its own. Pass one of the same shape as network=."
+                f"{path} was trained with a {missing[0]} of its own. Pass one of the same shape as {missing[0]}=."
             )
         try:
-            trainer = cls(cls.Config(**_with_tuples(description["config"])), network=network, **options)
+            trainer = cls(cls.Config(**_with_tuples(description["config"])), **options)
             trainer._build(DataSpec(**_with_tuples(description["data"])))
             trainer._restore(tensors, description)
         except (KeyError, TypeError, ValueError, RuntimeError) as error:
@@ -366,9 +372,10 @@ class Trainer(ABC):
 
     @property
     def network(self):
-        """The network, or the moving average of its weights where one is kept."""
+        """The network that predicts, or the moving average of its weights where one is kept."""
         self._need_fit()
-        return self.averages["network"].module if "network" in self.averages else self.networks["network"]
+        name = self.NETWORKS[0]
+        return self.averages[name].module if name in self.averages else self.networks[name]
 
     def _need_fit(self):
         if self.data_spec is None:
@@ -378,22 +385,24 @@ class Trainer(ABC):
         device = self.fabric.device
         with torch.random.fork_rng(devices=[]):
             torch.default_generator.manual_seed(self.config.seed)
-            own = self._given_network
-            networks = self.build_networks(spec) if own is None else {"network": own}
-        self.networks = {name: network.to(device) for name, network in networks.items()}
-        averaging = get_ema_multi_avg_fn(self.config.ema_decay) if self.config.ema_decay else None
-        self.averages = {
-            name: AveragedModel(network, multi_avg_fn=averaging, use_buffers=True)
-            for name, network in self.networks.items()
-            if averaging is not None
-        }
+            networks = self._own_networks
+            if len(networks) < len(self.NETWORKS):
+                networks = self.build_networks(spec) | networks
+        self.networks = {name: networks[name].to(device) for name in self.NETWORKS}
+        self.averages = {}
+        if self.config.ema_decay:
+            self.averages[self.NETWORKS[0]] = AveragedModel(
+                self.networks[self.NETWORKS[0]],
+                multi_avg_fn=get_ema_multi_avg_fn(self.config.ema_decay),
+                use_buffers=True,
+            )
         raw = self.build_optimizers()
         self._raw_optimizers = raw
         self.optimizers = {name: self.fabric.setup_optimizers(optimizer) for name, optimizer in raw.items()}
-        self.wrapped = {
-            name: self.fabric.setup_module(torch.compile(network) if self.compile else network)
-            for name, network in self.networks.items()
+        self.compiled = {
+            name: torch.compile(network) if self.compile else network for name, network in self.networks.items()
         }
+        self.wrapped = {name: self.fabric.setup_module(network) for name, network in self.compiled.items()}
         self._generator = torch.Generator(device=device)
         self.data_spec = spec
 
@@ -458,19 +467,22 @@ class Trainer(ABC):
 
     @contextmanager
     def _inference(self):
-        """Give the network in evaluation mode, in float32 and without gradients; restore its mode after."""
-        network = self.network
-        was_training = network.training
-        network.eval()
+        """Give the network that predicts, all networks in evaluation mode, in float32 and without gradients;
+        restore their modes after."""
+        modules = [self.network, *self.networks.values()]
+        modes = [module.training for module in modules]
+        for module in modules:
+            module.eval()
         try:
             with torch.no_grad(), tuned(self.fabric.device):
-                yield network
+                yield self.network
         finally:
-            network.train(was_training)
+            for module, mode in zip(modules, modes):
+                module.train(mode)
 
     def _predict(self, function, images):
         """`function(network, x)` over `images` in large batches; a tensor or tuple of tensors on the CPU."""
-        data = as_data(images)
+        data = as_data(images, self.TAKES_POINTS)
         self._check_same_data(describe(data), size_matters=False)
         return self._in_batches(lambda network, pixels: function(network, to_unit(pixels)), data.images)
 
@@ -521,6 +533,12 @@ class Trainer(ABC):
             if "step" in history:
                 history["step"] = [int(step) for step in history["step"]]
         self.step = description["step"]
+
+
+def _taken(overrides, names):
+    """Remove the entries called `names` from `overrides`; return those that are not None."""
+    taken = {name: overrides.pop(name, None) for name in names}
+    return {name: value for name, value in taken.items() if value is not None}
 
 
 def _on_cpu(tensor):

@@ -12,7 +12,7 @@ from coursekit.data import ImageSet, to_float
 class DataSpec:
     """What a network must know of its data: enough to build it again from a file."""
 
-    image_shape: tuple[int, int, int]
+    image_shape: tuple[int, ...]
     size: int
     name: str
     classes: tuple[str, ...] | None
@@ -56,12 +56,14 @@ class Data(NamedTuple):
     classes: tuple[str, ...] | None
 
 
-def as_data(images):
+def as_data(images, points=False):
+    """`images` as the loop takes them; with `points`, a tensor (N, d) of real numbers is data too."""
     if isinstance(images, ImageSet):
         return Data(images.images, images.labels, images.name, images.classes)
-    if not isinstance(images, torch.Tensor) or images.ndim != 4 or len(images) == 0:
+    if not isinstance(images, torch.Tensor) or images.ndim not in ((2, 4) if points else (4,)) or len(images) == 0:
         shape = getattr(images, "shape", type(images).__name__)
-        raise ValueError(f"images must be an ImageSet or a non-empty tensor (N, C, H, W), got {shape}")
+        shapes = "(N, C, H, W)" + (" or (N, d)" if points else "")
+        raise ValueError(f"images must be an ImageSet or a non-empty tensor {shapes}, got {shape}")
     if images.dtype != torch.uint8 and not images.is_floating_point():
         raise ValueError(f"images must be uint8, or float in [0, 1], got {images.dtype}")
     return Data(images if images.dtype == torch.uint8 else images.float(), None, "tensor", None)
