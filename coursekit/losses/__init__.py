@@ -4,6 +4,6 @@ Each takes tensors and returns one value per sample, in nats, summed over the di
 sample, unless its docstring says otherwise. Averaging over the batch is left to the trainer.
 """
 
-from coursekit.losses import autoencoder, reconstruction, vae
+from coursekit.losses import autoencoder, gan, reconstruction, vae
 
-__all__ = ["autoencoder", "reconstruction", "vae"]
+__all__ = ["autoencoder", "gan", "reconstruction", "vae"]

@@ -5,6 +5,14 @@ Images come in as floats in [0, 1] of shape (N, C, H, W); decoders give logits o
 
 from coursekit.networks.autoencoder import Autoencoder, build_autoencoder
 from coursekit.networks.classifier import ConvClassifier, MLPClassifier, build_classifier
+from coursekit.networks.gan import (
+    Maxout,
+    MaxoutDiscriminator,
+    MLPDiscriminator,
+    MLPGenerator,
+    build_gan,
+    uniform_weights,
+)
 from coursekit.networks.layers import ConvDecoder, ConvEncoder, MLPDecoder, MLPEncoder, mlp
 from coursekit.networks.vae import VAE, build_vae
 
@@ -16,9 +24,15 @@ __all__ = [
     "ConvEncoder",
     "MLPClassifier",
     "MLPDecoder",
+    "MLPDiscriminator",
     "MLPEncoder",
+    "MLPGenerator",
+    "Maxout",
+    "MaxoutDiscriminator",
     "build_autoencoder",
     "build_classifier",
+    "build_gan",
     "build_vae",
     "mlp",
+    "uniform_weights",
 ]

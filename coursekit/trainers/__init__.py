@@ -7,9 +7,10 @@ from coursekit.trainers.base import Trainer
 from coursekit.trainers.batches import Batch, DataSpec
 from coursekit.trainers.classifier import ClassifierConfig, ClassifierTrainer
 from coursekit.trainers.config import TrainerConfig
+from coursekit.trainers.gan import GANConfig, GANTrainer
 from coursekit.trainers.vae import VAEConfig, VAETrainer
 
-TRAINERS = {"classifier": ClassifierTrainer, "autoencoder": AutoencoderTrainer, "vae": VAETrainer}
+TRAINERS = {"classifier": ClassifierTrainer, "autoencoder": AutoencoderTrainer, "vae": VAETrainer, "gan": GANTrainer}
 
 
 def load_trainer(path, **options):
@@ -36,6 +37,8 @@ __all__ = [
     "ClassifierConfig",
     "ClassifierTrainer",
     "DataSpec",
+    "GANConfig",
+    "GANTrainer",
     "TRAINERS",
     "Trainer",
     "TrainerConfig",

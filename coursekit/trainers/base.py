@@ -108,10 +108,10 @@ class Trainer(ABC):
 
     # What a subclass calls
 
-    def adam(self, module, **options):
-        """Adam on the parameters of `module`, fused where the device has it."""
+    def adam(self, module, *, lr=None, **options):
+        """Adam on the parameters of `module`, fused where the device has it; the configured lr if None."""
         fused = self.fabric.device.type in ("cpu", "cuda", "mps")
-        return torch.optim.Adam(module.parameters(), lr=self.config.lr, fused=fused, **options)
+        return torch.optim.Adam(module.parameters(), lr=lr or self.config.lr, fused=fused, **options)
 
     def descend(self, optimizer, loss, batch):
         """One step of the named optimizer down `loss`, a mean over the rows of `batch`."""
