@@ -4,7 +4,7 @@ import numpy as np
 import torch
 from torch.nn import functional
 
-EMBEDDED = ("digits",)
+EMBEDDED = ("digits", "digits_8x8")
 
 
 def digits(split):
@@ -30,13 +30,44 @@ def digits(split):
     E. Alpaydin and C. Kaynak, "Optical Recognition of Handwritten Digits", UCI Machine Learning Repository, 1998
     (the test part; CC BY 4.0).
     """
+    small, labels = _original_digits(split)
+    large = functional.interpolate(
+        functional.pad(small, (1, 1, 1, 1)), size=(28, 28), mode="bicubic", align_corners=False
+    )
+    return _to_bytes(large), labels
+
+
+def digits_8x8(split):
+    """Scikit-learn's 1,797 handwritten digits as they are, 8 x 8 pixels.
+
+    0 to 16 become 0 to 255. The same images are test images as in `digits`.
+
+    Parameters
+    ----------
+    split : {"train", "test"}
+
+    Returns
+    -------
+    images : torch.Tensor
+        uint8, (N, 1, 8, 8), in [0, 255].
+    labels : torch.Tensor
+        int64, (N,).
+    """
+    small, labels = _original_digits(split)
+    return _to_bytes(small), labels
+
+
+def _original_digits(split):
+    """float32 (N, 1, 8, 8) in [0, 1], and labels."""
     from sklearn.datasets import load_digits
 
     bunch = load_digits()
     is_test = np.zeros(len(bunch.target), dtype=bool)
     is_test[np.argsort(bunch.target, kind="stable")[::5]] = True
     chosen = is_test if split == "test" else ~is_test
-    small = functional.pad(torch.from_numpy(bunch.images[chosen]).to(torch.float32).unsqueeze(1) / 16, (1, 1, 1, 1))
-    large = functional.interpolate(small, size=(28, 28), mode="bicubic", align_corners=False)
-    images = large.clamp_(0, 1).mul_(255).round_().to(torch.uint8)
-    return images, torch.from_numpy(bunch.target[chosen]).to(torch.int64)
+    small = torch.from_numpy(bunch.images[chosen]).to(torch.float32).unsqueeze(1) / 16
+    return small, torch.from_numpy(bunch.target[chosen]).to(torch.int64)
+
+
+def _to_bytes(images):
+    return images.clamp(0, 1).mul(255).round().to(torch.uint8)

@@ -9,7 +9,7 @@ from coursekit.data import download, embedded
 from coursekit.data.idx import decode_idx
 from coursekit.errors import DataUnavailable, OfflineFallbackWarning
 
-IMAGE_SETS = ("digits", "mnist", "fashion_mnist")
+IMAGE_SETS = ("digits", "digits_8x8", "mnist", "fashion_mnist")
 SPLITS = ("train", "test")
 
 
@@ -119,12 +119,12 @@ def load_images(name, split="train", *, root=None, offline=None):
 
     Parameters
     ----------
-    name : {"digits", "mnist", "fashion_mnist"}
-        ``"digits"`` is embedded.
+    name : {"digits", "digits_8x8", "mnist", "fashion_mnist"}
+        ``"digits"`` and ``"digits_8x8"``, the same images at their native size, are embedded.
     split : {"train", "test"}
     root : path-like, optional
         The data folder. Default: the environment variable ``COURSEKIT_DATA``, else the user's cache folder.
-    offline : {"digits"}, optional
+    offline : {"digits", "digits_8x8"}, optional
         Embedded set to use, with an `OfflineFallbackWarning`, when `name` is not available.
 
     Returns
@@ -173,7 +173,7 @@ def is_available(name, split="train", *, root=None):
 
 
 def _load_embedded(name, split, source):
-    images, labels = {"digits": embedded.digits}[name](split)
+    images, labels = {"digits": embedded.digits, "digits_8x8": embedded.digits_8x8}[name](split)
     return ImageSet(images, labels, name=name, classes=tuple("0123456789"), source=source)
 
 

@@ -114,7 +114,7 @@ def test_split_refuses_an_empty_part(fraction):
 
 
 def test_unknown_arguments_are_answered_with_the_valid_ones():
-    with pytest.raises(ValueError, match="data set 'MNIST'; choose one of: digits, mnist, fashion_mnist"):
+    with pytest.raises(ValueError, match="data set 'MNIST'; choose one of: digits, digits_8x8, mnist, fashion_mnist"):
         load_images("MNIST")
     with pytest.raises(ValueError, match="split 'valid'; choose one of: train, test"):
         load_images("digits", "valid")
@@ -160,6 +160,18 @@ def test_digits_split_has_the_same_share_of_every_class():
     train, test = load_images("digits", "train"), load_images("digits", "test")
     share = test.labels.bincount() / (train.labels.bincount() + test.labels.bincount())
     assert (share - 0.2).abs().max() < 0.01
+
+
+@pytest.mark.parametrize("split", SPLITS)
+def test_small_digits_are_scikit_learns_as_they_are_and_split_like_the_enlarged_ones(split):
+    small, large = load_images("digits_8x8", split), load_images("digits", split)
+    assert small.image_shape == (1, 8, 8) and small.source == "digits_8x8 (embedded)"
+    sixteenths = small.images.flatten(1).double() * 16 / 255
+    assert (sixteenths - sixteenths.round()).abs().max() <= 0.5 * 16 / 255
+    originals = {image.tobytes(): target for image, target in zip(*load_digits(return_X_y=True))}
+    found = [originals[row.numpy().tobytes()] for row in sixteenths.round()]
+    assert torch.equal(small.labels, torch.tensor(found)) and torch.equal(small.labels, large.labels)
+    assert (reduced(large.images) - sixteenths.round().reshape(-1, 8, 8)).abs().mean() < 0.5
 
 
 def test_digits_are_the_same_every_time():
