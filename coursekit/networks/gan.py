@@ -89,10 +89,7 @@ class Maxout(nn.Module):
         self.linear = nn.Linear(n_in, n_out * pieces)
 
     def forward(self, x):
-        first, *others = self.linear(x).chunk(self.pieces, dim=1)
-        for piece in others:
-            first = torch.maximum(first, piece)
-        return first
+        return self.linear(x).unflatten(1, (self.pieces, -1)).amax(1)  # (N, pieces, n_out) -> (N, n_out)
 
 
 class MaxoutDiscriminator(nn.Module):
