@@ -2,13 +2,11 @@
 
 import math
 
-import numpy as np
 import torch
 
-__all__ = ["jensen_shannon", "kl_divergence"]
+from coursekit.theory._tables import checked_pair, integrate
 
-# A table may miss 1 by rounding; a density on a grid taken for a table misses it by far more.
-_TABLE_TOLERANCE = 1e-3
+__all__ = ["jensen_shannon", "kl_divergence"]
 
 
 def kl_divergence(p, q, weights=None):
@@ -34,16 +32,17 @@ def kl_divergence(p, q, weights=None):
     Raises
     ------
     ValueError
-        Shapes differ, an entry is negative or not finite, or a table does not sum to 1.
+        Shapes differ, an entry is negative or not finite, a table does not sum to 1, or a density
+        on a grid does not integrate to 1 (within 1%).
 
     References
     ----------
     Kullback and Leibler (1951), On Information and Sufficiency, section 2.
     """
-    p, q, weights = _checked(p, q, weights)
+    p, q, weights = checked_pair(p, q, weights)
     # xlogy(0, 0) = 0, and p/q is never formed: it could overflow in the tails.
     integrand = torch.xlogy(p, p) - torch.xlogy(p, q)
-    return _integrate(integrand, weights)
+    return integrate(integrand, weights)
 
 
 def jensen_shannon(p, q, weights=None):
@@ -78,45 +77,9 @@ def jensen_shannon(p, q, weights=None):
     Lin (1991), Divergence Measures Based on the Shannon Entropy, section III.
     Goodfellow et al. (2014), Generative Adversarial Nets, eq. (6).
     """
-    p, q, weights = _checked(p, q, weights)
+    p, q, weights = checked_pair(p, q, weights)
     # log(p / m) = log p - log(p + q) + log 2. Forming m itself could round the smallest p down to m = 0.
     p_from_mixture = torch.xlogy(p, p) - torch.xlogy(p, p + q) + p * math.log(2)
     q_from_mixture = torch.xlogy(q, q) - torch.xlogy(q, p + q) + q * math.log(2)
-    divergence = 0.5 * _integrate(p_from_mixture, weights) + 0.5 * _integrate(q_from_mixture, weights)
+    divergence = 0.5 * integrate(p_from_mixture, weights) + 0.5 * integrate(q_from_mixture, weights)
     return divergence.clamp_min(0)  # rounding alone can take it below
-
-
-def _integrate(integrand, weights):
-    # A point of weight 0 counts for nothing, even where the integrand is infinite.
-    return torch.where(weights > 0, weights * integrand, 0).sum()
-
-
-def _checked(p, q, weights):
-    p, q = _real_tensor("p", p), _real_tensor("q", q)
-    if p.shape != q.shape or p.ndim == 0:
-        raise ValueError(f"p and q must be tables of the same shape, got {tuple(p.shape)} and {tuple(q.shape)}")
-    if is_table := weights is None:
-        weights = 1.0
-    weights = _real_tensor("weights", weights).to(p.device)
-    if weights.ndim and weights.shape != p.shape:
-        raise ValueError(f"weights must be one number or of shape {tuple(p.shape)}, got {tuple(weights.shape)}")
-    dtype = torch.promote_types(p.dtype, q.dtype)
-    p, q, weights = p.to(dtype), q.to(dtype), weights.to(dtype)
-    for name, table in (("p", p), ("q", q)):
-        total = table.sum().item()
-        if is_table and abs(total - 1) > _TABLE_TOLERANCE:
-            raise ValueError(
-                f"{name} is a table of probabilities but sums to {total:.6g}; for densities on a grid pass weights="
-            )
-    return p, q, weights
-
-
-def _real_tensor(name, values):
-    """A finite, non-negative floating-point tensor."""
-    exact = isinstance(values, (torch.Tensor, np.ndarray, np.generic))
-    values = torch.as_tensor(values, dtype=None if exact else torch.float64)
-    if not values.is_floating_point():
-        values = values.to(torch.float64)
-    if not ((values >= 0) & values.isfinite()).all():
-        raise ValueError(f"{name} must be finite and at least 0 everywhere")
-    return values
