@@ -11,7 +11,7 @@ import click
 
 from coursekit.errors import CoursekitError, OfflineFallbackWarning
 
-MODELS = ("classifier", "autoencoder", "vae", "gan")
+MODELS = ("classifier", "autoencoder", "vae", "autoregressive", "gan")
 
 
 class _Group(click.Group):

@@ -4,6 +4,7 @@ Images come in as floats in [0, 1] of shape (N, C, H, W); decoders give logits o
 """
 
 from coursekit.networks.autoencoder import Autoencoder, build_autoencoder
+from coursekit.networks.autoregressive import MADE, MaskedLinear, build_autoregressive
 from coursekit.networks.classifier import ConvClassifier, MLPClassifier, build_classifier
 from coursekit.networks.gan import (
     Maxout,
@@ -17,6 +18,7 @@ from coursekit.networks.layers import ConvDecoder, ConvEncoder, MLPDecoder, MLPE
 from coursekit.networks.vae import VAE, build_vae
 
 __all__ = [
+    "MADE",
     "VAE",
     "Autoencoder",
     "ConvClassifier",
@@ -27,9 +29,11 @@ __all__ = [
     "MLPDiscriminator",
     "MLPEncoder",
     "MLPGenerator",
+    "MaskedLinear",
     "Maxout",
     "MaxoutDiscriminator",
     "build_autoencoder",
+    "build_autoregressive",
     "build_classifier",
     "build_gan",
     "build_vae",

@@ -3,6 +3,7 @@
 from coursekit import checkpoints
 from coursekit.errors import CheckpointError, TrainingDiverged
 from coursekit.trainers.autoencoder import AutoencoderConfig, AutoencoderTrainer
+from coursekit.trainers.autoregressive import AutoregressiveConfig, AutoregressiveTrainer
 from coursekit.trainers.base import Trainer
 from coursekit.trainers.batches import Batch, DataSpec
 from coursekit.trainers.classifier import ClassifierConfig, ClassifierTrainer
@@ -10,7 +11,13 @@ from coursekit.trainers.config import TrainerConfig
 from coursekit.trainers.gan import GANConfig, GANTrainer
 from coursekit.trainers.vae import VAEConfig, VAETrainer
 
-TRAINERS = {"classifier": ClassifierTrainer, "autoencoder": AutoencoderTrainer, "vae": VAETrainer, "gan": GANTrainer}
+TRAINERS = {
+    "classifier": ClassifierTrainer,
+    "autoencoder": AutoencoderTrainer,
+    "vae": VAETrainer,
+    "autoregressive": AutoregressiveTrainer,
+    "gan": GANTrainer,
+}
 
 
 def load_trainer(path, **options):
@@ -32,6 +39,8 @@ def load_trainer(path, **options):
 __all__ = [
     "AutoencoderConfig",
     "AutoencoderTrainer",
+    "AutoregressiveConfig",
+    "AutoregressiveTrainer",
     "Batch",
     "CheckpointError",
     "ClassifierConfig",

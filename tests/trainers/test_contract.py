@@ -12,6 +12,7 @@ from safetensors.torch import save_file
 from coursekit import checkpoints
 from coursekit.trainers import (
     AutoencoderTrainer,
+    AutoregressiveTrainer,
     CheckpointError,
     ClassifierTrainer,
     TrainingDiverged,
@@ -30,6 +31,7 @@ MAKERS = {
     "vae with moving average": lambda **options: VAETrainer(
         **SMALL | {"latent_dim": 3, "architecture": "conv", "channels": (4,), "ema_decay": 0.9} | options
     ),
+    "autoregressive": lambda **options: AutoregressiveTrainer(**SMALL | options),
 }
 STEPS_PER_EPOCH = 4
 
@@ -123,8 +125,8 @@ def test_float_images_and_bare_tensors_are_the_same_data(images):
 
 def test_evaluate_is_the_mean_over_all_images_whatever_the_batches(make, images, monkeypatch):
     trainer = fit(make(), images, epochs=1)
-    if isinstance(trainer, VAETrainer):
-        monkeypatch.setattr(VAETrainer, "noise", lambda self, batch, *shape: torch.zeros(len(batch), *shape))
+    if isinstance(trainer, (VAETrainer, AutoregressiveTrainer)):
+        monkeypatch.setattr(type(trainer), "noise", lambda self, batch, *shape, **kind: torch.zeros(len(batch), *shape))
     at_once = trainer.evaluate(images)
     monkeypatch.setattr(base, "INFERENCE_BATCH", 7)
     assert trainer.evaluate(images) == pytest.approx(at_once, rel=1e-5)
