@@ -9,6 +9,7 @@ __all__ = ["MonotoneGenerator"]
 
 NOISES = ("uniform", "normal")
 _HALF_WIDTH = math.sqrt(3)  # uniform noise of variance 1 lies within this of 0
+_REACH = 2.5  # the first steps stand within this of 0, where nearly all noise is
 _BISECTIONS = 100  # leave 1e-30 of the first interval: more than float64 can tell apart
 
 
@@ -39,19 +40,19 @@ class MonotoneGenerator(nn.Module):
     function F_z into x with F_x, whatever the two densities are.
     """
 
-    def __init__(self, units=16, shift=0.0, scale=1.0):
+    def __init__(self, units=8, shift=0.0, scale=1.0):
         super().__init__()
         if isinstance(units, bool) or not isinstance(units, int) or units < 1:
             raise ValueError(f"units must be a positive whole number, got {units!r}")
         if not (0 < scale < math.inf and math.isfinite(shift)):
             raise ValueError(f"scale must be positive and shift finite, got scale {scale!r} and shift {shift!r}")
-        spread = 2 * _HALF_WIDTH
-        centres = spread * ((torch.arange(units) + 0.5) / units - 0.5)
+        gap = 2 * _REACH / units  # between neighbouring centres
         self.bias = nn.Parameter(torch.tensor(float(shift)))
-        self.log_slope = nn.Parameter(torch.tensor(math.log(scale)))
-        self.log_height = nn.Parameter(torch.full((units,), math.log(0.02 * scale / units)))
-        self.log_steepness = nn.Parameter(torch.full((units,), math.log(units / spread)))
-        self.centre = nn.Parameter(centres)
+        # Half of the slope from the straight term, half from the steps, which at 1/gap add up to nearly a line.
+        self.log_slope = nn.Parameter(torch.tensor(math.log(scale / 2)))
+        self.log_height = nn.Parameter(torch.full((units,), math.log(scale / 2 * gap / 2)))
+        self.log_steepness = nn.Parameter(torch.full((units,), -math.log(gap)))
+        self.centre = nn.Parameter(gap * (torch.arange(units) + 0.5) - _REACH)
 
     def forward(self, z):
         """x = g(z), (N, 1), in the precision of z and of the parameters."""
