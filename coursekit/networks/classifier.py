@@ -1,4 +1,4 @@
-"""Classifiers: an encoder whose outputs are class logits."""
+"""Classifiers: an encoder whose outputs are class logits; what its last layer reads are features."""
 
 from coursekit.networks.layers import ConvEncoder, MLPEncoder, _unknown_architecture
 
@@ -20,6 +20,10 @@ class MLPClassifier(MLPEncoder):
     def __init__(self, image_shape, n_classes, hidden):
         super().__init__(image_shape, hidden, n_classes)
 
+    def features(self, x):
+        """What the last layer reads: (N, last hidden size), or the flat image where there is no hidden layer."""
+        return self.net[:-1](x.flatten(1))
+
 
 class ConvClassifier(ConvEncoder):
     """Convolutional classifier, (N, C, H, W) -> logits (N, n_classes).
@@ -34,6 +38,10 @@ class ConvClassifier(ConvEncoder):
 
     def __init__(self, image_shape, n_classes, channels):
         super().__init__(image_shape, channels, n_classes)
+
+    def features(self, x):
+        """What the last layer reads: the last maps, flat."""
+        return self.net[:-1](x)
 
 
 def build_classifier(image_shape, n_classes, *, architecture="mlp", hidden=(256,), channels=(16, 32)):

@@ -75,3 +75,15 @@ class ClassifierTrainer(Trainer):
     def predict(self, images):
         """The most probable class of each image, (N,) int64."""
         return self.predict_proba(images).argmax(1)
+
+    def features(self, images):
+        """What the last layer reads, the penultimate activations, (N, F), for `images` (N, C, H, W).
+
+        Raises
+        ------
+        ValueError
+            If the run has a network of its own without a method ``features``.
+        """
+        if not hasattr(self.network, "features"):
+            raise ValueError(f"{type(self.network).__name__} has no features(x); give it that method")
+        return self._predict(lambda network, x: network.features(x), images)

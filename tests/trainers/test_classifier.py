@@ -23,6 +23,32 @@ def test_probabilities_give_the_cross_entropy_that_evaluate_reports(images):
     assert torch.equal(trainer.predict(images), probabilities.argmax(1))
 
 
+@pytest.mark.parametrize(
+    "options, width", [({}, 12), ({"hidden": ()}, 64), ({"architecture": "conv", "channels": (8,)}, 128)]
+)
+def test_features_are_what_the_last_layer_turns_into_probabilities(images, options, width):
+    trainer = fit(images, epochs=2, **options)
+    features = trainer.features(images)
+    assert features.shape == (50, width)
+    with torch.no_grad():
+        logits = trainer.network.net[-1](features)
+    torch.testing.assert_close(logits.softmax(1), trainer.predict_proba(images))
+    torch.testing.assert_close(trainer.features(images.take(3)), features[:3])
+
+
+def test_features_follow_the_average_of_the_weights(images):
+    trainer = fit(images, epochs=2, ema_decay=0.9)
+    with torch.no_grad():
+        raw = trainer.networks["network"].features(images.images / 255)
+    assert not torch.allclose(trainer.features(images), raw, atol=1e-3)
+
+
+def test_a_network_of_ones_own_needs_a_method_for_its_features(images):
+    network = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(64, 3))
+    with pytest.raises(ValueError, match=r"Sequential has no features\(x\)"):
+        fit(images, network=network, epochs=1).features(images)
+
+
 def test_weight_decay_shrinks_the_weights(images):
     def size(**options):
         return sum(p.square().sum() for p in fit(images, epochs=30, **options).network.parameters())
