@@ -5,8 +5,11 @@ and there is nothing to close. Figures are white cards with dark text, on light 
 Images are given as (N, C, H, W): uint8, or floats in [0, 1]; C is 1 (grey) or 3 (RGB).
 """
 
+import base64
 import functools
+import html
 import io
+import json
 import math
 from numbers import Integral
 
@@ -18,10 +21,14 @@ import torch
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
+from PIL import Image
 
 __all__ = [
     "COLORS",
+    "Animation",
     "Figure",
+    "animation",
+    "density_frame",
     "image_grid",
     "image_rows",
     "interpolation",
@@ -358,6 +365,246 @@ def latent_scatter(codes, labels=None, classes=None):
     ax.set(xlabel="$z_1$", ylabel="$z_2$")
     ax.set_aspect("equal", adjustable="datalim")
     return fig
+
+
+@_styled
+def density_frame(x, p_data, p_g, d=None, d_star=None, *, arrows=None, title=None, top=None):
+    """One moment of a one-dimensional GAN: densities, discriminator, and where the noise goes.
+
+    Densities belong to the left axis, D and D* to the right one, from 0 to 1. Below, arrows lead from z
+    up to x = G(z). Frames of one size, for `animation`: pass the same `x` and `top` to each.
+
+    Parameters
+    ----------
+    x : Tensor or array, (M,)
+        Grid, increasing.
+    p_data, p_g : Tensor or array, (M,)
+        Densities on the grid.
+    d, d_star : Tensor or array, (M,), optional
+        D(x), and the best D: p_data / (p_data + p_g) (eq-optimal-discriminator). NaN is left out.
+    arrows : pair of Tensors or arrays, (A,) each, optional
+        Some z, and G(z) for each of them.
+    title : str, optional
+    top : float, optional
+        Upper end of the density axis. Default: just above both densities.
+
+    Returns
+    -------
+    Figure
+        540 x 400 pixels.
+
+    Raises
+    ------
+    ValueError
+        Curves or arrows whose lengths differ, or a grid that does not increase.
+
+    References
+    ----------
+    Goodfellow et al. (2014), Generative Adversarial Nets, figure 1.
+    """
+    x = _numpy(x).astype(float)
+    if x.ndim != 1 or len(x) < 2 or not (np.diff(x) > 0).all():
+        raise ValueError("x must be an increasing grid of shape (M,)")
+    curves = {"p_data": p_data, "p_g": p_g, "d": d, "d_star": d_star}
+    curves = {name: _numpy(values) for name, values in curves.items() if values is not None}
+    for name, values in curves.items():
+        if values.shape != x.shape:
+            raise ValueError(f"{name} must have one value for each of the {len(x)} points of x, got {values.shape}")
+    if top is None:
+        top = 1.15 * max(np.nanmax(curves["p_data"]), np.nanmax(curves["p_g"]))
+
+    fig = Figure(figsize=(5.4, 4.0))
+    bottom = 0.16 if arrows is None else 0.32
+    ax = fig.add_axes((0.105, bottom, 0.80, 0.84 - bottom))
+    ax.plot(x, curves["p_data"], ":", color=COLORS[4], linewidth=2.2, label=r"$p_\mathrm{data}$")
+    ax.plot(x, curves["p_g"], color=COLORS[3], linewidth=2.2, label="$p_g$")
+    ax.fill_between(x, curves["p_g"], color=COLORS[3], alpha=0.15, linewidth=0)
+    ax.set(xlim=(x[0], x[-1]), ylim=(0, top), ylabel="density")
+    ax.grid(False)
+    if "d" in curves or "d_star" in curves:
+        right = ax.twinx()
+        right.axhline(0.5, color="#bbbbbb", linewidth=1)
+        if "d_star" in curves:
+            right.plot(x, curves["d_star"], color=COLORS[2], linewidth=1.3, label="$D^*$")
+        if "d" in curves:
+            right.plot(x, curves["d"], "--", color=COLORS[0], linewidth=2.2, label="$D$")
+        right.set(ylim=(0, 1.05), ylabel="$D$", yticks=[0, 0.5, 1], yticklabels=["0", "½", "1"])
+        right.spines["right"].set_visible(True)
+        right.grid(False)
+    handles = [line for axes in fig.axes for line in axes.get_lines() if not line.get_label().startswith("_")]
+    fig.legend(handles=handles, loc="upper right", ncols=len(handles), bbox_to_anchor=(0.925, 0.99), columnspacing=1.2)
+    if title:
+        fig.text(0.105, 0.925, title, fontsize=11)
+    if arrows is None:
+        ax.set_xlabel("x")
+    else:
+        _draw_arrows(fig, ax, *(_numpy(values).reshape(-1).astype(float) for values in arrows))
+    return fig
+
+
+def _draw_arrows(fig, ax, z, x):
+    """Under `ax`: a line for z, and an arrow from each z up to its x on the axis above."""
+    if len(z) != len(x) or not len(z):
+        raise ValueError(f"arrows must pair every z with its G(z), got {len(z)} and {len(x)}")
+    left, floor, width, _ = ax.get_position().bounds
+    strip = fig.add_axes((left, 0.05, width, floor - 0.105))
+    low, high = ax.get_xlim()
+    strip.set(xlim=(low, high), ylim=(0, 1))
+    strip.axis("off")
+    # The line of z has a scale of its own: 0 in the middle, the farthest arrow near an end.
+    at = (low + high) / 2 + z / max(np.abs(z).max(), 1e-12) * 0.44 * (high - low)
+    for start, end in zip(at, x, strict=True):
+        if low <= end <= high:
+            properties = dict(arrowstyle="->", color="#555555", linewidth=0.9, shrinkA=0, shrinkB=0)
+            strip.annotate("", xy=(end, 1), xytext=(start, 0), arrowprops=properties, annotation_clip=False)
+    strip.plot([low, high], [0, 0], color="#555555", linewidth=1, clip_on=False)
+    for name, height in (("x", floor - 0.04), ("z", 0.05)):
+        fig.text(left - 0.02, height, f"${name}$", ha="right", va="center", fontsize=11)
+
+
+class Animation:
+    """Pictures that play in a notebook and on a static page: HTML that holds its own frames and controls.
+
+    Made by :func:`animation`. Nothing moves until the reader presses Play; it then runs once and stops, and
+    can be paused or stepped through at any time, with the mouse or the keyboard.
+
+    Attributes
+    ----------
+    frames : list of bytes
+        PNG files of one size.
+    labels : list of str
+    alt : str
+    seconds : float
+        Between frames.
+    """
+
+    def __init__(self, frames, labels, alt, seconds):
+        self.frames, self.labels, self.alt, self.seconds = frames, labels, alt, seconds
+
+    def __repr__(self):
+        return f"Animation of {len(self.frames)} frames: {self.alt}"
+
+    def _repr_html_(self):
+        width, height = Image.open(io.BytesIO(self.frames[0])).size
+        frames = [base64.b64encode(frame).decode() for frame in self.frames]
+        # "<" would let a label end the script element.
+        data = json.dumps({"frames": frames[1:], "labels": self.labels, "seconds": self.seconds}).replace(
+            "<", "\\u003c"
+        )
+        return _PLAYER.format(
+            alt=html.escape(self.alt),
+            width=width,
+            height=height,
+            first=frames[0],
+            last=len(frames) - 1,
+            label=html.escape(self.labels[0]),
+            widest=max(map(len, self.labels)),
+            data=data,
+        )
+
+    def save(self, path):
+        """Write the HTML, a piece of a page and not a whole one, to a file."""
+        with open(path, "w", encoding="utf-8") as file:
+            file.write(self._repr_html_())
+
+
+def animation(frames, alt, *, labels=None, seconds=0.3):
+    """Figures as one animation with Play, Pause and a slider.
+
+    Parameters
+    ----------
+    frames : iterable of Figure
+        At least two, of one size in pixels. About 18 kB of HTML each.
+    alt : str
+        What happens in it, for those who cannot see it.
+    labels : sequence of str, optional
+        A name for each frame, shown beside the slider and read aloud. Default: "1 of 20" and so on.
+    seconds : float
+        Between frames.
+
+    Returns
+    -------
+    Animation
+        Shows itself in a notebook; ``save`` writes the HTML for a page.
+
+    Raises
+    ------
+    ValueError
+        Fewer than two frames, frames that differ in size, no description, or labels that do not fit.
+    """
+    if not isinstance(alt, str) or len(alt.split()) < 3:
+        raise ValueError(f"alt must say in words what happens in the animation, got {alt!r}")
+    if not 0 < seconds < math.inf:
+        raise ValueError(f"seconds must be positive, got {seconds!r}")
+    frames = [_small_png(frame) for frame in frames]
+    if len(frames) < 2:
+        raise ValueError(f"an animation needs at least 2 frames, got {len(frames)}")
+    if len(sizes := {Image.open(io.BytesIO(frame)).size for frame in frames}) > 1:
+        raise ValueError(f"frames must be of one size, got {sorted(sizes)}")
+    labels = [f"{i} of {len(frames)}" for i in range(1, len(frames) + 1)] if labels is None else [*map(str, labels)]
+    if len(labels) != len(frames):
+        raise ValueError(f"labels must name {len(frames)} frames, got {len(labels)}")
+    return Animation(frames, labels, alt, seconds)
+
+
+def _small_png(figure):
+    """The figure as a PNG of 32 colours: enough for curves, and a fraction of the size."""
+    picture = Image.open(io.BytesIO(figure._repr_png_())).convert("RGB")
+    png = io.BytesIO()
+    picture.quantize(32, dither=Image.Dither.NONE).save(png, format="PNG", optimize=True)
+    return png.getvalue()
+
+
+# No ids: a script finds the players that are not at work yet, so one page can hold many, even twice the same.
+# Colours are the page's own. Without scripts the first frame and its description remain.
+_PLAYER = """<figure class="coursekit-player" role="group" aria-label="Animation" style="margin: 0">
+<style>
+.coursekit-player > img {{ display: block; max-width: 100%; height: auto; background: #fff; }}
+.coursekit-player > div {{ display: flex; gap: 0.75rem; align-items: center; max-width: {width}px; margin: 0.4rem 0; }}
+.coursekit-player > div[hidden] {{ display: none; }}
+.coursekit-player button {{ font: inherit; color: inherit; background: transparent; border: 1px solid currentColor;
+  border-radius: 0.25rem; padding: 0.3rem 0; min-width: 4.5rem; cursor: pointer; }}
+.coursekit-player input {{ flex: 1 1 6rem; min-width: 4rem; accent-color: #3f90da; }}
+.coursekit-player output {{ flex: none; color: inherit; font-variant-numeric: tabular-nums; }}
+</style>
+<img src="data:image/png;base64,{first}" width="{width}" height="{height}" alt="{alt}">
+<div hidden>
+<button type="button">Play</button>
+<input type="range" min="0" max="{last}" value="0" step="1" aria-label="Frame" aria-valuetext="{label}">
+<output style="min-width: {widest}ch">{label}</output>
+</div>
+<script type="application/json">{data}</script>
+<script>
+for (const player of document.querySelectorAll("figure.coursekit-player:not([data-ready])")) {{
+  player.dataset.ready = "";
+  const [image, button, slider, output, data] =
+    ["img", "button", "input", "output", "script"].map(name => player.querySelector(name));
+  const {{frames, labels, seconds}} = JSON.parse(data.textContent);
+  const sources = [image.src, ...frames.map(frame => "data:image/png;base64," + frame)];
+  let timer = null;
+  const show = index => {{
+    slider.value = index;
+    image.src = sources[index];
+    output.textContent = labels[index];
+    slider.setAttribute("aria-valuetext", labels[index]);
+  }};
+  const pause = () => {{ clearInterval(timer); timer = null; button.textContent = "Play"; }};
+  const advance = () => {{
+    show(+slider.value + 1);
+    if (+slider.value === sources.length - 1) pause();
+  }};
+  button.addEventListener("click", () => {{
+    if (timer !== null) return pause();
+    if (+slider.value === sources.length - 1) show(0);
+    timer = setInterval(advance, seconds * 1000);
+    button.textContent = "Pause";
+  }});
+  slider.addEventListener("input", () => {{ pause(); show(+slider.value); }});
+  slider.value = 0;
+  player.querySelector("div").hidden = false;
+}}
+</script>
+</figure>"""
 
 
 def _draw_images(

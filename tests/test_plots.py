@@ -1,4 +1,7 @@
+import functools
+import io
 import itertools
+import re
 
 import numpy as np
 import pytest
@@ -46,7 +49,19 @@ def figures():
         plots.loss_curves(history(), smooth=3, validation=history(2)),
         plots.latent_scatter(codes, torch.arange(40) % 10),
         plots.latent_scatter(codes),
+        moment(),
     ]
+
+
+GRID = torch.linspace(-4, 4, 161, dtype=torch.float64)
+
+
+def moment(**changes):
+    """A frame of a 1-D GAN whose G is x = 1 + z."""
+    p_data, p_g = (Normal(mean, 1.0).log_prob(GRID).exp() for mean in (0.0, 1.0))
+    z = torch.tensor([-1.0, 0.0, 2.0])
+    options = dict(d=torch.full_like(GRID, 0.3), d_star=p_data / (p_data + p_g), arrows=(z, 1 + z), title="step 3")
+    return plots.density_frame(GRID, p_data, p_g, **options | changes)
 
 
 def test_figures_are_unknown_to_pyplot_and_show_themselves():
@@ -317,3 +332,186 @@ def test_notebooks_show_a_figure_without_pyplot_or_magic():
     assert len(shown) == 1
     assert "image/png" in shown[0].data
     assert pyplot[0].data["text/plain"] == "False"
+
+
+def curves(fig):
+    return {line.get_label(): (ax, line) for ax in fig.axes for line in ax.lines if line.get_label()[0] != "_"}
+
+
+def test_frame_draws_densities_on_one_axis_and_discriminators_on_the_other():
+    fig = moment()
+    drawn = curves(fig)
+    assert set(drawn) == {r"$p_\mathrm{data}$", "$p_g$", "$D$", "$D^*$"}
+    for name, peak in ((r"$p_\mathrm{data}$", 0.0), ("$p_g$", 1.0)):
+        ax, line = drawn[name]
+        assert line.get_xdata()[np.argmax(line.get_ydata())] == pytest.approx(peak)
+        assert ax.get_ylim()[1] > max(line.get_ydata())
+    for name, at_the_middle in (("$D$", 0.3), ("$D^*$", 0.5)):
+        ax, line = drawn[name]
+        assert np.interp(0.5, line.get_xdata(), line.get_ydata()) == pytest.approx(at_the_middle)
+        assert ax.get_ylim() == (0, 1.05)
+    assert "step 3" in words(fig)
+    assert {text.get_text() for text in fig.legends[0].get_texts()} == set(drawn)
+
+
+def test_arrows_end_at_the_generated_x():
+    strip = moment().axes[-1]
+    arrows = [text for text in strip.texts if text.arrow_patch is not None]
+    assert [arrow.xy for arrow in arrows] == [(0.0, 1), (1.0, 1), (3.0, 1)]
+    starts = [arrow.xyann[0] for arrow in arrows]
+    assert starts[1] == 0 and starts[2] == pytest.approx(-2 * starts[0])
+    assert strip.get_xlim() == (-4, 4)
+    beyond = moment(arrows=(torch.zeros(2), torch.tensor([0.0, 9.0])))
+    assert len([text for text in beyond.axes[-1].texts if text.arrow_patch is not None]) == 1
+
+
+def test_a_frame_needs_neither_discriminator_nor_arrows():
+    fig = moment(d=None, d_star=None, arrows=None, title=None)
+    assert set(curves(fig)) == {r"$p_\mathrm{data}$", "$p_g$"}
+    assert len(fig.axes) == 1
+
+
+def test_the_best_discriminator_may_be_undefined_in_places():
+    d_star = torch.where(GRID < 0, float("nan"), 0.5)
+    assert pixels(moment(d_star=d_star)).any()
+
+
+def test_frames_with_the_same_top_share_their_axes():
+    axes = [moment(d=torch.full_like(GRID, level), top=0.7).axes[0] for level in (0.1, 0.9)]
+    assert {(ax.get_xlim(), ax.get_ylim()) for ax in axes} == {((-4, 4), (0, 0.7))}
+
+
+@pytest.mark.parametrize(
+    ("changes", "complaint"),
+    [
+        ({"d": torch.zeros(3)}, "d must have one value for each of the 161 points"),
+        ({"d_star": torch.zeros(161, 1)}, "d_star must have one value"),
+        ({"arrows": (torch.zeros(2), torch.zeros(3))}, "pair every z"),
+        ({"arrows": (torch.zeros(0), torch.zeros(0))}, "pair every z"),
+    ],
+)
+def test_frames_that_do_not_fit_are_refused(changes, complaint):
+    with pytest.raises(ValueError, match=complaint):
+        moment(**changes)
+
+
+@pytest.mark.parametrize("x", [GRID.flip(0), GRID[:1], GRID[None], torch.zeros(4)])
+def test_a_grid_must_increase(x):
+    with pytest.raises(ValueError, match="increasing grid"):
+        plots.density_frame(x, x, x)
+
+
+LEVELS = (0.1, 0.3, 0.5, 0.7, 0.9)
+
+
+@functools.cache
+def player():
+    frames = (moment(d=torch.full_like(GRID, level)) for level in LEVELS)
+    labels = [f"level <{level}>" for level in LEVELS]
+    return plots.animation(frames, 'A line "D" rises step by step', labels=labels, seconds=0.5)
+
+
+def test_animation_holds_every_frame_in_nearly_its_own_colours():
+    frames = player().frames
+    assert len(frames) == len(LEVELS)
+    for level, frame in zip(LEVELS, frames, strict=True):
+        shown = np.round(imread(io.BytesIO(frame))[..., :3] * 255)
+        exact = pixels(moment(d=torch.full_like(GRID, level)))[..., :3].astype(float)
+        assert shown.shape == exact.shape
+        assert (shown[0, 0] == WHITE).all()
+        assert np.abs(shown - exact).mean() < 1
+
+
+def test_twenty_frames_stay_under_400_kilobytes():
+    html = player()._repr_html_()
+    assert len(html) / len(LEVELS) * 20 < 400_000
+
+
+def test_animation_asks_nobody_and_has_no_ids():
+    html = player()._repr_html_()
+    assert html.count("data:image/png;base64,") == 2  # the first frame, and what the script puts before the others
+    assert not re.search(r"https?://|//cdn|\bsrc=\"(?!data:)|\bhref=|\bid=|url\(|@import", html)
+    assert 'alt="A line &quot;D&quot; rises step by step"' in html
+    assert "svg" not in html
+
+
+def test_animation_is_described_where_html_is_not_shown(tmp_path):
+    animation = player()
+    assert repr(animation) == 'Animation of 5 frames: A line "D" rises step by step'
+    animation.save(tmp_path / "player.html")
+    assert (tmp_path / "player.html").read_text(encoding="utf-8") == animation._repr_html_()
+
+
+@pytest.mark.parametrize(
+    ("options", "complaint"),
+    [
+        ({"frames": [moment()]}, "at least 2 frames, got 1"),
+        ({"frames": [moment(), plots.image_grid(torch.zeros(1, 1, 4, 4))]}, "one size"),
+        ({"alt": ""}, "in words"),
+        ({"alt": "GAN"}, "in words"),
+        ({"alt": None}, "in words"),
+        ({"labels": ["one"]}, "labels must name 2 frames, got 1"),
+        ({"seconds": 0}, "seconds must be positive"),
+    ],
+)
+def test_animations_that_make_no_sense_are_refused(options, complaint):
+    with pytest.raises(ValueError, match=complaint):
+        plots.animation(**{"frames": [moment(), moment()], "alt": "Two frames alike"} | options)
+
+
+@pytest.fixture(scope="module")
+def page(chromium):
+    """A page with the same player twice, in the dark, on a narrow screen; with what went wrong on it."""
+    playwright = pytest.importorskip("playwright.sync_api")
+    with playwright.sync_playwright() as running:
+        browser = running.chromium.launch(executable_path=chromium, args=["--no-sandbox", "--disable-gpu"])
+        context = browser.new_context(viewport={"width": 375, "height": 900}, color_scheme="dark")
+        page = context.new_page()
+        page.wrong = []
+        page.on("console", lambda message: page.wrong.append(message.text))
+        page.on("pageerror", lambda error: page.wrong.append(str(error)))
+        page.on("request", lambda request: request.url.startswith("data:") or page.wrong.append(request.url))
+        html = player()._repr_html_()
+        page.set_content(f"<!doctype html><body style='background: #111; color: #eee'>{html}{html}</body>")
+        yield page
+        browser.close()
+
+
+@pytest.mark.browser
+@pytest.mark.needs("chromium")
+def test_player_plays_pauses_and_steps_in_a_browser(page):
+    first, second = (page.locator("figure.coursekit-player").nth(i) for i in range(2))
+    sources = set()
+
+    def state(of):
+        image = of.locator("img")
+        sources.add(image.get_attribute("src"))
+        assert image.evaluate("image => image.decode().then(() => image.naturalWidth)") == 540
+        return of.locator("output").inner_text(), of.locator("button").inner_text()
+
+    page.wait_for_timeout(700)
+    assert state(first) == state(second) == ("level <0.1>", "Play")  # nothing moves by itself
+
+    page.keyboard.press("Tab")  # to the first player's button
+    page.keyboard.press("Enter")
+    first.get_by_text("level <0.9>").wait_for()
+    assert state(first) == ("level <0.9>", "Play")  # once, then it stops
+    assert state(second) == ("level <0.1>", "Play")
+    page.keyboard.press("Tab")
+    page.keyboard.press("ArrowLeft")
+    assert state(first) == ("level <0.7>", "Play")
+    assert first.get_by_role("slider").get_attribute("aria-valuetext") == "level <0.7>"
+    page.keyboard.press("Home")
+    assert state(first) == ("level <0.1>", "Play")
+
+    second.locator("button").click()
+    second.get_by_text("level <0.3>").wait_for()
+    second.locator("button").click()
+    paused = state(second)
+    page.wait_for_timeout(700)
+    assert state(second) == paused and paused[1] == "Play" and paused[0] != "level <0.9>"
+
+    assert len(sources) >= 4
+    assert page.evaluate("document.documentElement.scrollWidth") == 375
+    assert page.locator("button").first.evaluate("button => getComputedStyle(button).color") == "rgb(238, 238, 238)"
+    assert page.wrong == []
