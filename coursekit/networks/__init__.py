@@ -15,6 +15,7 @@ from coursekit.networks.gan import (
     uniform_weights,
 )
 from coursekit.networks.layers import ConvDecoder, ConvEncoder, MLPDecoder, MLPEncoder, mlp
+from coursekit.networks.monotone import MonotoneGenerator
 from coursekit.networks.vae import VAE, build_vae
 
 __all__ = [
@@ -32,6 +33,7 @@ __all__ = [
     "MaskedLinear",
     "Maxout",
     "MaxoutDiscriminator",
+    "MonotoneGenerator",
     "build_autoencoder",
     "build_autoregressive",
     "build_classifier",
