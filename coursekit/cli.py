@@ -120,26 +120,52 @@ def sample(run, out, n, seed, device, precision):
     click.echo(f"{out}: {n} samples, seed {seed}")
 
 
-@cli.command(cls=_Command, epilog="Example: coursekit evaluate vae.safetensors --data mnist --split test")
+@cli.command(
+    cls=_Command, epilog="Example: coursekit evaluate gan.safetensors --data mnist --classifier classifier.safetensors"
+)
 @click.argument("run", type=click.Path(path_type=Path))
 @_data_options
-@click.option("--split", type=click.Choice(["train", "test"]), default="test", show_default=True)
+@click.option("--split", type=click.Choice(["train", "test"]), default="test", show_default=True, help="For the loss.")
+@click.option("--loss-only", is_flag=True, help="The terms of the loss, and no measure of samples.")
+@click.option(
+    "--classifier",
+    metavar="RUN",
+    type=click.Path(path_type=Path),
+    help="Whose features to compare. Default: a small one is trained.",
+)
+@click.option("--n", type=click.IntRange(min=10), default=10_000, show_default=True, help="Samples in each set.")
+@click.option(
+    "--seeds", type=click.IntRange(min=1), default=3, show_default=True, help="Sets of samples, from seed 0 on."
+)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @_device_options
-def evaluate(run, data, root, offline, split, as_json, device, precision):
-    """Print the terms of a saved RUN's loss on a data set."""
+def evaluate(run, data, root, offline, split, loss_only, classifier, n, seeds, as_json, device, precision):
+    """Print the terms of a saved RUN's loss on a data set and, if it draws images, every measure of its samples.
+
+    The measures: Parzen log-likelihood, Fréchet distance, precision and recall, memorisation ratio, classifier
+    score, each with its mean and range over sets of samples.
+    """
     from coursekit.data import load_images
     from coursekit.trainers import load_trainer
 
     trainer = load_trainer(run, device=device, precision=precision)
     images = load_images(data, split, root=root, offline=offline)
+    if classifier and (loss_only or not hasattr(trainer, "sample")):
+        raise click.UsageError("--classifier judges samples, and there are none to judge")
     terms = trainer.evaluate(images)
+    report = {"run": str(run), "data": images.source, "split": split, **terms}
+    if not as_json:
+        click.echo(f"{images.source}, {split}, {len(images)} images")
+        for name, value in terms.items():
+            click.echo(f"{name:28} {value:.6g}")
+    if hasattr(trainer, "sample") and not loss_only:
+        options = dict(device=device, precision=precision)
+        splits = (load_images(data, name, root=root, offline=offline) for name in ("train", "test"))
+        report |= _judge(trainer, *splits, classifier, n, seeds, options)
+        if not as_json:
+            _show_measures(report)
     if as_json:
-        click.echo(json.dumps({"run": str(run), "data": images.source, "split": split, **terms}))
-        return
-    click.echo(f"{images.source}, {split}, {len(images)} images")
-    for name, value in terms.items():
-        click.echo(f"{name:20} {value:.6g}")
+        click.echo(json.dumps(report))
 
 
 @cli.command(cls=_Command, epilog="Example: coursekit doctor")
@@ -155,6 +181,53 @@ def doctor():
         click.echo(f"to fix: {problem}")
     if not problems:
         click.echo("nothing to fix")
+
+
+def _judge(trainer, train, test, classifier, n, seeds, options):
+    """What `evaluate` reports of a generator's samples."""
+    from coursekit.evaluation import evaluate_generator, train_classifier
+    from coursekit.trainers import ClassifierTrainer, load_trainer
+
+    fitted = trainer.data_spec.size
+    if fitted < len(train) and trainer.data_spec.name in (train.name, "tensor"):
+        validation = train.subset(range(fitted, len(train)))
+        said = f"training images from {fitted} on, which the run has not seen if it was fitted on the first {fitted}"
+        train = train.take(fitted)
+    else:
+        held_out = min(1000, len(test) // 2)
+        validation, test = test.take(held_out), test.subset(range(held_out, len(test)))
+        said = f"the first {held_out} test images; everything else is measured on the other {len(test)}"
+    if classifier:
+        judge = load_trainer(classifier, **options)
+        if not isinstance(judge, ClassifierTrainer):
+            raise click.UsageError(f"--classifier {classifier} is a {type(judge).__name__} run: train a classifier")
+        if judge.data_spec.name != train.name:
+            raise click.UsageError(
+                f"--classifier {classifier} was trained on {judge.data_spec.name}, and these are {train.name}"
+            )
+    else:
+        judge = train_classifier(train, **options)
+    measures = evaluate_generator(trainer, train, validation, test, judge, range(seeds), n, progress=True)
+    return {
+        "samples": n,
+        "seeds": seeds,
+        "validation": said,
+        "classifier": str(classifier) if classifier else "a small one, trained for this",
+        "classifier_accuracy": judge.evaluate(test)["accuracy"],
+        "measures": {
+            name: {"mean": sum(values) / len(values), "min": min(values), "max": max(values), "values": values}
+            for name, values in measures.items()
+        },
+    }
+
+
+def _show_measures(report):
+    click.echo(f"\n{report['seeds']} sets of {report['samples']} samples: mean (min to max)")
+    for name, measure in report["measures"].items():
+        spread = f" ({measure['min']:.4g} to {measure['max']:.4g})" if len(measure["values"]) > 1 else ""
+        click.echo(f"{name:28} {measure['mean']:.4g}{spread}")
+    click.echo(f"σ chosen on {report['validation']}")
+    click.echo(f"features: {report['classifier']}, accuracy {report['classifier_accuracy']:.3f}")
 
 
 def _parse_settings(config, settings):

@@ -1,3 +1,4 @@
+import dataclasses
 import json
 import os
 import re
@@ -57,12 +58,102 @@ def test_sample_writes_a_picture(saved, run, tmp_path):
 def test_evaluate_prints_what_the_trainer_says(saved, run):
     from coursekit.data import load_images
 
-    code, printed, _ = run("evaluate", saved, "--data", "digits", "--json")
+    code, printed, _ = run("evaluate", saved, "--data", "digits", "--json", "--loss-only")
     assert code == 0
     report = json.loads(printed)
-    assert report["split"] == "test" and report["data"] == "digits (embedded)"
+    assert report["split"] == "test" and report["data"] == "digits (embedded)" and "measures" not in report
     assert report["loss"] == VAETrainer.load(saved).evaluate(load_images("digits", "test"))["loss"]
-    assert "reconstruction" in run("evaluate", saved, "--data", "digits")[1]
+    printed = run("evaluate", saved, "--data", "digits", "--loss-only")[1]
+    assert "reconstruction" in printed and "parzen" not in printed
+
+
+@pytest.fixture
+def classifier(tmp_path, run):
+    path = tmp_path / "classifier.safetensors"
+    assert run("train", "classifier", "--data", "digits", "--out", path, "--max-steps", 5, "--quiet")[0] == 0
+    return path
+
+
+def test_evaluate_judges_the_samples_over_several_seeds(saved, classifier, run):
+    from coursekit.data import load_images
+    from coursekit.evaluation import evaluate_generator
+
+    arguments = ["evaluate", saved, "--data", "digits", "--classifier", classifier, "--n", 60, "--seeds", 2]
+    code, printed, _ = run(*arguments, "--json")
+    assert code == 0
+    report = json.loads(printed)
+    test = load_images("digits", "test")
+    held_out = len(test) // 2
+    expected = evaluate_generator(
+        VAETrainer.load(saved),
+        load_images("digits"),
+        test.take(held_out),
+        test.subset(range(held_out, len(test))),
+        load_trainer(classifier),
+        sample_seeds=(0, 1),
+        n_samples=60,
+    )
+    assert {name: measure["values"] for name, measure in report["measures"].items()} == expected
+    measure = report["measures"]["frechet_distance"]
+    assert measure["min"] < measure["mean"] < measure["max"] == max(measure["values"])
+    assert report["samples"] == 60 and report["seeds"] == 2 and report["loss"] > 0
+
+    code, printed, _ = run(*arguments)
+    assert code == 0 and "2 sets of 60 samples" in printed and f"the first {held_out} test images" in printed
+    assert all(name in printed for name in expected)
+    assert f"{measure['mean']:.4g} ({measure['min']:.4g} to {measure['max']:.4g})" in printed
+
+
+def test_evaluate_chooses_sigma_on_training_images_that_the_run_left_out(tmp_path, run, classifier):
+    from coursekit.data import load_images
+
+    path, few = tmp_path / "few.safetensors", load_images("digits").take(1000)
+    VAETrainer(latent_dim=2, hidden=(16,)).fit(few, max_steps=2, progress=False).save(path)
+    arguments = ["--data", "digits", "--classifier", classifier, "--n", 20, "--seeds", 1]
+    code, printed, _ = run("evaluate", path, *arguments)
+    assert code == 0 and "training images from 1000 on" in printed
+
+
+@pytest.mark.parametrize("model", [name for name, trainer in TRAINERS.items() if hasattr(trainer, "sample")])
+def test_evaluate_takes_every_model_that_draws_images_and_trains_a_classifier(model, run, tmp_path, monkeypatch):
+    from coursekit import evaluation
+
+    monkeypatch.setattr(evaluation, "CLASSIFIER_STEPS", 3)
+    path = tmp_path / "run.safetensors"
+    run("train", model, "--data", "digits_8x8", "--out", path, "--max-steps", 1, "--quiet")
+    code, printed, errors = run("evaluate", path, "--data", "digits_8x8", "--n", 12, "--seeds", 1)
+    assert code == 0, errors
+    assert "a small one, trained for this" in printed and "classifier_score" in printed
+
+
+def test_evaluate_of_a_model_that_draws_nothing_prints_its_loss(classifier, run):
+    code, printed, _ = run("evaluate", classifier, "--data", "digits", "--json")
+    assert code == 0 and {"loss", "accuracy"} <= set(json.loads(printed)) and "measures" not in printed
+
+
+def test_what_cannot_judge_samples_is_one_clear_error(saved, classifier, run):
+    for arguments, message in [
+        (["--classifier", saved], "is a VAETrainer run: train a classifier"),
+        (["--classifier", classifier, "--loss-only"], "there are none to judge"),
+        (["--classifier", "none.safetensors"], "is not there"),
+        (["--n", 1], "--n"),
+        (["--seeds", 0], "--seeds"),
+    ]:
+        code, printed, errors = run("evaluate", saved, "--data", "digits", "--json", *arguments)
+        assert code != 0 and printed == "" and errors.count("\n") == 1 and message in errors
+    code, _, errors = run("evaluate", classifier, "--data", "digits", "--classifier", classifier)
+    assert code == 2 and "there are none to judge" in errors
+
+
+def test_a_classifier_of_other_images_is_refused(saved, run, tmp_path):
+    from coursekit.data import load_images
+    from coursekit.trainers import ClassifierTrainer
+
+    other = tmp_path / "other.safetensors"
+    images = dataclasses.replace(load_images("digits"), name="fashion_mnist")
+    ClassifierTrainer(hidden=(4,)).fit(images, max_steps=1, progress=False).save(other)
+    code, _, errors = run("evaluate", saved, "--data", "digits", "--classifier", other)
+    assert code == 2 and "was trained on fashion_mnist, and these are digits" in errors
 
 
 def test_fallback_is_said_in_one_line(run, tmp_path, monkeypatch):

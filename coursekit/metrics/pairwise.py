@@ -23,7 +23,7 @@ def as_rows(**sets):
             raise ValueError(f"{name} must be a non-empty tensor (N, ...), got shape {tuple(points.shape)}")
         if not points.isfinite().all():
             raise ValueError(f"{name} must be finite: there is a NaN or an infinity")
-        rows.append(points.detach().flatten(1))
+        rows.append((points if points.is_floating_point() else points.double()).detach().flatten(1))
         first, width = next(iter(sets)), rows[0].shape[1]
         if rows[-1].shape[1] != width:
             raise ValueError(f"{first} have {width} values each, {name} have {rows[-1].shape[1]}: they must agree")
@@ -51,12 +51,12 @@ def squared_distances(x, points):
         Each block is the caller's to overwrite.
     """
     centre = points.mean(dim=0, dtype=torch.float64)
-    points = points.double() - centre
+    points = points - centre
     point_norms = points.square().sum(dim=1)
     step = max(1, BLOCK // max(len(points), points.shape[1]))
     for start in range(0, len(x), step):
         rows = slice(start, min(start + step, len(x)))
-        part = x[rows].double() - centre
+        part = x[rows] - centre
         terms = part.square().sum(dim=1)[:, None] + point_norms
         block = torch.addmm(terms, part, points.T, alpha=-2)
         close = (block <= terms.mul_(CANCELLATION)).nonzero()

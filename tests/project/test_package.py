@@ -131,7 +131,7 @@ FLOORS = [
     {"errors"},
     {"losses", "theory", "networks", "data", "checkpoints"},
     {"metrics", "trainers"},
-    {"plots", "exercises", "doctor"},
+    {"plots", "evaluation", "exercises", "doctor"},
     {"grading"},
     {"cli", "__main__"},
 ]
