@@ -1,5 +1,6 @@
 """Measures of models and samples: pure functions of tensors, no training."""
 
+from coursekit.metrics.binary_parzen import binary_parzen_log_likelihood
 from coursekit.metrics.classification import accuracy, calibration_bins, expected_calibration_error
 from coursekit.metrics.coverage import class_coverage, mode_coverage
 from coursekit.metrics.distances import (
@@ -19,6 +20,7 @@ __all__ = [
     "SIGMAS",
     "accuracy",
     "active_units",
+    "binary_parzen_log_likelihood",
     "calibration_bins",
     "class_coverage",
     "classifier_score",
