@@ -10,6 +10,7 @@ white 8 x 8 digits an autoregressive model stands in for the truth, so that -log
 digit for every image, and what other models and measures say can be checked.
 """
 
+import itertools
 import math
 import sys
 from functools import cache
@@ -45,7 +46,7 @@ TEACHER_SAMPLES, HELD_OUT, VALIDATION = 20_000, 1000, 1000
 WINDOWS = (100, 1000, 10_000)
 BOUND_SAMPLES = (1, 5, 50, 500)
 
-JUDGED = ["real", "vae", "gan", "vae-timid", "five-digits", "kmeans", "copies", "gamed"]
+JUDGED = ["real", "vae", "gan", "vae-timid", "five-digits", "kmeans", "copies", "gamed", "leak"]
 EXACT = ["truth", "student", "vae-2", "vae-20", "independent", "kmeans"]
 CASES = [
     *(f"judges-{name}" for name in JUDGED),
@@ -69,10 +70,11 @@ def run(case, seed, smoke=False):
 
 @cache
 def mnist(smoke=False):
-    """Training images, the 10,000 that follow them, and test images."""
+    """Training images, the 1,000 that follow them to choose σ, the 9,000 after these, and test images."""
     whole, test = load_images("mnist"), load_images("mnist", "test")
-    train, rest = whole.subset(range(TRAINING)), whole.subset(range(TRAINING, len(whole)))
-    return (train.take(2000), rest.take(1200), test.take(600)) if smoke else (train, rest, test)
+    cuts = (0, 2000, 3000, 4200) if smoke else (0, TRAINING, TRAINING + VALIDATION, len(whole))
+    parts = [whole.subset(range(start, stop)) for start, stop in itertools.pairwise(cuts)]
+    return (*parts, test.take(600) if smoke else test)
 
 
 @cache
@@ -110,7 +112,7 @@ def surest(images, labels):
 @cache
 def judged_set(name, seed, smoke=False):
     """N images, (N, 1, 28, 28) in [0, 1], by one of the generators under judgement."""
-    train, rest, _ = mnist(smoke)
+    train, validation, rest, _ = mnist(smoke)
     n = 300 if smoke else N
     generator = torch.Generator().manual_seed(7000 + seed)
 
@@ -119,9 +121,11 @@ def judged_set(name, seed, smoke=False):
 
     if name == "real":
         return drawn(rest.images)
+    if name == "leak":  # as `real`, but the images that choose σ are among them
+        return torch.cat([to_float(validation.images[: n // 5]), drawn(rest.images)[: n - n // 5]])
     if name == "copies":
         return drawn(train.images)
-    if name == "five-digits":
+    if name == "five-digits":  # all that are left of them, nearly 5,000
         return drawn(rest.images[rest.labels < 5])
     if name == "vae":
         return vae(seed, smoke).sample(n, seed=seed)
@@ -137,15 +141,16 @@ def judged_set(name, seed, smoke=False):
 
 
 def judge(name, seed, smoke):
-    train, rest, test = mnist(smoke)
+    train, validation, _, test = mnist(smoke)
     samples, reference = judged_set(name, seed, smoke), to_float(test.images[:N])
     features = classifier(smoke).features
     real, fake = features(reference), features(samples)
     precision, recall = precision_recall(real, fake)
-    parzen = parzen_protocol(samples, to_float(rest.images[:1000]), reference)
+    parzen = parzen_protocol(samples, to_float(validation.images), reference)
     # The training images are five times as many as the held-out ones: the set `real` says what no copying gives.
     return {
         "log_likelihood": parzen.mean,
+        "sigma": parzen.sigma,
         "frechet": frechet_distance_of(real, fake),
         "precision": precision,
         "recall": recall,
@@ -161,7 +166,7 @@ def frechet_bias(seed, smoke):
     """Estimates of a known distance from n draws a side; `same` is 0, `other` is not."""
     features = classifier(smoke).features
     fitted = []
-    for images in (to_float(mnist(smoke)[1].images), judged_set("vae", seed, smoke)):
+    for images in (to_float(mnist(smoke)[2].images), judged_set("vae", seed, smoke)):
         rows = features(images).double()
         fitted.append((rows.mean(0), torch.cov(rows.T)))
     roots = []
