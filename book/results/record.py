@@ -57,11 +57,18 @@ def main(chapter, run, *, cases, seeds=(0, 1, 2), data=("mnist",), folder=None, 
     )
     parser.add_argument("--restart", action="store_true", help="forget the rows there are")
     parser.add_argument("--cases", help="run these only, comma-separated")
+    parser.add_argument("--seeds", help="run these only, comma-separated")
     options = parser.parse_args(argv)
     wanted = options.cases.split(",") if options.cases else list(cases)
-    unknown = set(wanted) - set(cases)
-    if unknown:
-        parser.error(f"no such case: {', '.join(sorted(unknown))}; there are {', '.join(cases)}")
+    wanted_seeds = [int(seed) for seed in options.seeds.split(",")] if options.seeds else list(seeds)
+    for what, unknown, known in (
+        ("case", set(wanted) - set(cases), cases),
+        ("seed", set(wanted_seeds) - set(seeds), seeds),
+    ):
+        if unknown:
+            parser.error(
+                f"no such {what}: {', '.join(map(str, sorted(unknown)))}; there are {', '.join(map(str, known))}"
+            )
 
     if options.smoke:
         quick = {"smoke": True} if "smoke" in inspect.signature(run).parameters else {}
@@ -82,8 +89,8 @@ def main(chapter, run, *, cases, seeds=(0, 1, 2), data=("mnist",), folder=None, 
 
     finished = {(row["case"], row["seed"]) for row in record["rows"]}
     _write(path, record)
-    for case in wanted:
-        for seed in seeds:
+    for seed in wanted_seeds:
+        for case in wanted:
             if (case, seed) in finished:
                 continue
             started = time.perf_counter()
@@ -97,6 +104,11 @@ def main(chapter, run, *, cases, seeds=(0, 1, 2), data=("mnist",), folder=None, 
             record["rows"].sort(key=lambda row: (list(cases).index(row["case"]), row["seed"]))
             _write(path, record)
             print(f"{case} seed {seed}: {metrics} in {seconds:.0f} s", flush=True)
+
+
+def load(chapter, folder=None):
+    """The record of a chapter, as `main` left it."""
+    return json.loads((Path(folder or Path(__file__).parent) / f"{chapter}.json").read_text(encoding="utf-8"))
 
 
 def provenance(command, data=()):

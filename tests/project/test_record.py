@@ -47,8 +47,17 @@ def test_an_interrupted_script_goes_on_where_it_stopped(tmp_path):
     later = []
     run_demo(tmp_path, lambda case, seed: later.append((case, seed)) or {"loss": 2.0})
 
-    assert later == [("b", 0), ("b", 1)]
-    assert [row["metrics"]["loss"] for row in read(tmp_path)["rows"]] == [1.0, 1.0, 2.0, 2.0]
+    assert done + later == [("a", 0), ("b", 0), ("a", 1), ("b", 1)]  # a seed is finished before the next begins
+    losses = {(row["case"], row["seed"]): row["metrics"]["loss"] for row in read(tmp_path)["rows"]}
+    assert losses == {("a", 0): 1.0, ("b", 0): 1.0, ("a", 1): 2.0, ("b", 1): 2.0}
+
+
+def test_one_seed_can_be_run_alone_and_an_unknown_one_is_refused(tmp_path, capsys):
+    run_demo(tmp_path, lambda case, seed: {"loss": 1.0}, "--seeds", "1")
+    assert {row["seed"] for row in read(tmp_path)["rows"]} == {1}
+    with pytest.raises(SystemExit):
+        run_demo(tmp_path, lambda case, seed: {"loss": 1.0}, "--seeds", "7")
+    assert "no such seed: 7; there are 0, 1" in capsys.readouterr().err
 
 
 def test_rows_of_dropped_cases_disappear_and_restart_forgets_all(tmp_path):
