@@ -14,6 +14,7 @@ def reads(network):
     return torch.autograd.functional.jacobian(lambda x: network(x).flatten(1), x).abs().sum((0, 2)).flatten(1)
 
 
+@pytest.mark.theorem("thm-masked-autoregressive")
 @pytest.mark.parametrize("image_shape", [(1, 3, 4), (2, 2, 3), (1, 1, 1), (1, 1, 2)])
 @pytest.mark.parametrize("hidden", [(), (1,), (5,), (40,), (40, 30)])
 def test_no_output_has_a_gradient_in_its_own_or_a_later_pixel(image_shape, hidden):
@@ -37,6 +38,7 @@ def test_hidden_units_carry_pixels_on_without_the_direct_connections():
     assert (past[torch.ones_like(past).tril(-1).bool()] > 0).all()
 
 
+@pytest.mark.theorem("thm-masked-autoregressive")
 @pytest.mark.parametrize("hidden", [(), (7,), (20, 20)])
 def test_probabilities_sum_to_one_over_all_images(hidden):
     torch.manual_seed(0)
@@ -48,6 +50,21 @@ def test_probabilities_sum_to_one_over_all_images(hidden):
     assert len(x) == 2**10
     assert log_p.exp().sum().item() == pytest.approx(1, abs=1e-12)
     assert (log_p.exp() > 2 / 2**10).any(), "the distribution is far from uniform"
+
+
+@pytest.mark.theorem("thm-masked-autoregressive")
+def test_outputs_are_the_conditionals_that_bayes_rule_gives():
+    torch.manual_seed(0)
+    network = build_autoregressive((1, 2, 3), hidden=(20,)).double()
+    for parameter in network.parameters():
+        torch.nn.init.normal_(parameter)
+    x = torch.tensor(list(itertools.product([0.0, 1.0], repeat=6)), dtype=torch.float64)
+    logits = network(x.view(-1, 1, 2, 3)).flatten(1)
+    p = torch.exp(-functional.binary_cross_entropy_with_logits(logits, x, reduction="none").sum(1))
+    for row, conditionals in zip(x, logits.sigmoid()):
+        for i in range(6):
+            before = (x[:, :i] == row[:i]).all(1)
+            assert (p[before & (x[:, i] == 1)].sum() / p[before].sum()).item() == pytest.approx(conditionals[i].item())
 
 
 def test_first_output_is_one_number_and_the_last_pixel_is_never_read():

@@ -80,6 +80,17 @@ def test_bad_input_is_named(samples, x, sigma, named):
 # Numbers worked on the page
 
 
+def test_the_parzen_window_by_hand():
+    samples, x = torch.tensor([[0.0], [1.0]]), torch.tensor([[0.2]])
+    assert [round(math.exp(-e), 3) for e in (0.08, 1.28)] == [0.923, 0.278]
+    log_density = parzen_log_likelihood(samples, x, 0.5).item()
+    assert round(log_density, 3) == -0.736 and round(math.exp(log_density), 3) == 0.479
+
+
+def test_99_percent_noise_costs_less_than_five_nats():
+    assert round(math.log(100), 1) == 4.6
+
+
 def test_one_window_at_the_centre_of_a_cloud_beats_one_at_a_draw_by_half_d_log_two():
     """ "Why a worse generator wins": 272 nats at 784 pixels."""
     generator = torch.Generator().manual_seed(0)
