@@ -61,6 +61,13 @@ def test_singular_covariances_have_a_distance():
     assert frechet_distance(np.zeros(8), thin, np.zeros(8), np.zeros((8, 8))) == pytest.approx(thin.trace().item())
 
 
+def test_rounding_in_singular_covariances_does_not_grow_under_the_root():
+    turn = np.linalg.qr(normal(40, 40))[0]
+    first, second = (turn[:, part] @ turn[:, part].T for part in (slice(0, 20), slice(20, 40)))
+    zero = np.zeros(40)
+    assert frechet_distance(zero, first, zero, second) == pytest.approx(40, rel=1e-12), "they share no direction"
+
+
 def test_frechet_distance_of_features_takes_their_mean_and_unbiased_covariance():
     a, b = normal(40, 3, 1), 2 * normal(50, 3, 2) + 1
     expected = frechet_distance(a.mean(0), np.cov(a, rowvar=False), b.mean(0), np.cov(b, rowvar=False))

@@ -56,6 +56,14 @@ def test_points_that_nearly_agree_far_from_the_origin_keep_their_distance():
         np.testing.assert_allclose(parzen_log_likelihood(s, x, 1e-3), expected, rtol=1e-9)
 
 
+def test_points_that_are_only_moved_need_no_second_computation(monkeypatch):
+    # Which would take differences of every pair: hours for images that differ little from their mean.
+    samples, x = 1000 + points(20, 3).double(), 1000 + points(20, 3, seed=1).double()
+    monkeypatch.setattr(pairwise, "CANCELLATION", -1.0)
+    expected = KernelDensity(bandwidth=0.1).fit(samples).score_samples(x)
+    np.testing.assert_allclose(parzen_log_likelihood(samples, x, 0.1), expected, rtol=1e-10)
+
+
 def test_blocks_change_nothing(monkeypatch):
     samples, x = points(50, 6), points(33, 6, seed=1)
     whole = parzen_log_likelihood(samples, x, 0.2)
