@@ -155,8 +155,8 @@ def helvetica(seed, smoke=False):
     for step in itertools.islice(alone(trainer, seed), 40 if smoke else ALONE):
         if step % 20 == 0:
             path.append((step, measure(trainer)["jsd"]))
-        if step == 60:
-            frames["best"] = frame("(b) 60 more steps of G alone")
+        if step == 40:
+            frames["best"] = frame("(b) 40 more steps of G alone")
     frames["after"] = frame(f"(c) {step} steps of G alone")
     best_step, best = min(path, key=lambda pair: pair[1])
     metrics |= {
