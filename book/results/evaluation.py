@@ -35,7 +35,7 @@ from coursekit.metrics import (
     precision_recall,
 )
 from coursekit.plots import COLORS, image_rows
-from coursekit.trainers import AutoregressiveTrainer, ClassifierTrainer, GANTrainer, VAETrainer
+from coursekit.trainers import AutoregressiveTrainer, ClassifierTrainer, VAETrainer
 
 FIGURES = Path(__file__).resolve().parents[1] / "_static" / "figures"
 SEEDS = (0, 1, 2)
@@ -46,7 +46,7 @@ TEACHER_SAMPLES, HELD_OUT, VALIDATION = 20_000, 1000, 1000
 WINDOWS = (100, 1000, 10_000)
 BOUND_SAMPLES = (1, 5, 50, 500)
 
-JUDGED = ["real", "vae", "gan", "vae-timid", "five-digits", "kmeans", "copies", "gamed", "leak"]
+JUDGED = ["real", "vae", "vae-timid", "five-digits", "kmeans", "copies", "gamed", "leak"]
 EXACT = ["truth", "student", "vae-2", "vae-20", "independent", "kmeans"]
 CASES = [
     *(f"judges-{name}" for name in JUDGED),
@@ -90,11 +90,6 @@ def vae(seed, smoke=False):
     return VAETrainer(**settings).fit(mnist(smoke)[0], epochs=1 if smoke else 10, progress=False)
 
 
-@cache
-def gan(seed, smoke=False):
-    return GANTrainer(seed=seed, device="cpu").fit(mnist(smoke)[0], epochs=1 if smoke else 5, progress=False)
-
-
 def centres(images, k, seed):
     from sklearn.cluster import MiniBatchKMeans
 
@@ -131,8 +126,6 @@ def judged_set(name, seed, smoke=False):
         return vae(seed, smoke).sample(n, seed=seed)
     if name == "vae-timid":
         return vae(seed, smoke).decode(0.5 * torch.randn(n, 20, generator=generator))
-    if name == "gan":
-        return gan(seed, smoke).sample(n, seed=seed)
     if name == "kmeans":
         found = centres(to_float(train.images), 50 if smoke else 1000, seed)
     else:
@@ -323,7 +316,6 @@ def draw_sets():
     labels = {
         "real": "real, not copied",
         "vae": "VAE",
-        "gan": "GAN",
         "vae-timid": "VAE, z halved",
         "five-digits": "five digits",
         "kmeans": "k-means centres",
