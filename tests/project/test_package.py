@@ -131,7 +131,7 @@ FLOORS = [
     {"errors"},
     {"losses", "theory", "networks", "data", "checkpoints"},
     {"metrics", "trainers"},
-    {"plots", "evaluation", "exercises", "doctor"},
+    {"plots", "evaluation", "museum", "exercises", "doctor"},
     {"grading"},
     {"cli", "__main__"},
 ]
