@@ -432,9 +432,9 @@ def density_frame(x, p_data, p_g, d=None, d_star=None, *, arrows=None, title=Non
         right.spines["right"].set_visible(True)
         right.grid(False)
     handles = [line for axes in fig.axes for line in axes.get_lines() if not line.get_label().startswith("_")]
-    fig.legend(handles=handles, loc="upper right", ncols=len(handles), bbox_to_anchor=(0.925, 0.99), columnspacing=1.2)
+    fig.legend(handles=handles, loc="upper right", ncols=len(handles), bbox_to_anchor=(0.925, 0.945), columnspacing=1.2)
     if title:
-        fig.text(0.105, 0.925, title, fontsize=11)
+        fig.text(0.105, 0.95, title, fontsize=11)
     if arrows is None:
         ax.set_xlabel("x")
     else:
