@@ -9,6 +9,7 @@ _SUBMODULES = (
     "checkpoints",
     "data",
     "errors",
+    "evaluation",
     "losses",
     "metrics",
     "networks",
