@@ -157,11 +157,11 @@ def test_a_trained_table_of_logits_finds_d_star(seed):
 def trained_discriminator():
     """A network trained by GANTrainer on samples, against a generator that never moves: (x, weights, p, q, D)."""
     torch.manual_seed(0)
-    steps = 1500
+    steps = 800
     data = stats.norm(-0.5, 1.0).rvs(20_000, random_state=0)
     trainer = GANTrainer(
         generator=Shift(1.0, 1.6), discriminator=logit_network(), noise="normal", noise_dim=1, k=steps + 1,
-        batch_size=512, discriminator_lr=3e-3, beta1=0.9, device="cpu", seed=0,
+        batch_size=512, discriminator_lr=5e-3, beta1=0.9, device="cpu", seed=0,
     )  # fmt: skip
     trainer.fit(torch.from_numpy(data).float()[:, None], max_steps=steps, epochs=1000, progress=False)
     assert trainer.generator.mean.item() == 1.0
@@ -331,7 +331,7 @@ def test_the_slope_of_the_criterion_is_log_one_minus_d_star(seed):
 
 @pytest.mark.theorem("thm-exponentiated-gradient")
 @pytest.mark.parametrize("zeros", [0.0, 0.4])
-@pytest.mark.parametrize("lr", [0.05, 0.3, 1.0])
+@pytest.mark.parametrize("lr", [0.1, 0.3, 1.0])
 @pytest.mark.parametrize("seed", range(3))
 def test_exponentiated_gradient_converges_at_the_rate_of_the_theorem(seed, lr, zeros):
     p_data, p_g = random_table(seed, zeros=zeros), random_table(50 + seed)
@@ -616,11 +616,11 @@ def test_a_trained_gan_ends_there_too(kind, end):
     left = torch.rand(20_000, generator=generator) < 0.7
     data = torch.where(left, -2.0, 2.0) + torch.randn(20_000, generator=generator)
     trainer = GANTrainer(
-        generator=Shift(3.0), discriminator=logit_network(), generator_loss=kind, noise="normal", noise_dim=1,
-        k=5, batch_size=256, lr=0.02, discriminator_lr=3e-3, device="cpu", seed=0,
+        generator=Shift(3.0), discriminator=logit_network(16), generator_loss=kind, noise="normal", noise_dim=1,
+        k=4, batch_size=256, lr=0.03, discriminator_lr=4e-3, device="cpu", seed=0,
     )  # fmt: skip
-    trainer.fit(data[:, None], max_steps=3000, epochs=1000, progress=False)
-    assert trainer.generator.mean.item() == pytest.approx(end, abs=0.35)
+    trainer.fit(data[:, None], max_steps=1000, epochs=1000, progress=False)
+    assert trainer.generator.mean.item() == pytest.approx(end, abs=0.2)
 
 
 # --- disjoint supports -------------------------------------------------------------------------------------
