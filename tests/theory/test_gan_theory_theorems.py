@@ -326,6 +326,24 @@ def test_the_slope_of_the_criterion_is_log_one_minus_d_star(seed):
         assert slope.item() == pytest.approx((gradient * direction).sum().item(), abs=1e-8)
 
 
+@pytest.mark.theorem("thm-gan-convexity")
+@pytest.mark.parametrize("mean, std", [(0.0, 1.0), (2.0, 0.7), (-1.0, 3.0)])
+def test_the_plane_of_d_star_lies_below_the_criterion_of_densities_by_quadrature(mean, std):
+    other = stats.norm(mean, std)
+
+    def of_the_plane(x):  # V(D*, other), with D* against Q
+        d_star = P.pdf(x) / (P.pdf(x) + Q.pdf(x))
+        return P.pdf(x) * math.log(d_star) + other.pdf(x) * math.log(1 - d_star)
+
+    plane, _ = integrate.quad(of_the_plane, -14, 14, epsabs=1e-11, limit=200)
+    x, weights = grid()
+    p_data, p_g, q = (torch.from_numpy(density.pdf(x.numpy())) for density in (P, Q, other))
+    assert value(p_data, q, optimal_discriminator(p_data, p_g), weights).item() == pytest.approx(plane, abs=1e-8)
+    assert criterion(p_data, q, weights) > plane + 0.01
+    mixture = criterion(p_data, 0.3 * q + 0.7 * p_g, weights)
+    assert mixture < 0.3 * criterion(p_data, q, weights) + 0.7 * criterion(p_data, p_g, weights)
+
+
 # --- exponentiated gradient --------------------------------------------------------------------------------
 
 
