@@ -557,10 +557,11 @@ def _small_png(figure):
 
 # No ids: a script finds the players that are not at work yet, so one page can hold many, even twice the same.
 # Colours are the page's own. Without scripts the first frame and its description remain.
-_PLAYER = """<figure class="coursekit-player" role="group" aria-label="Animation" style="margin: 0">
+_PLAYER = """<figure class="coursekit-player" role="group" aria-label="Animation"
+  style="margin: 0 auto; max-width: {width}px">
 <style>
 .coursekit-player > img {{ display: block; max-width: 100%; height: auto; background: #fff; }}
-.coursekit-player > div {{ display: flex; gap: 0.75rem; align-items: center; max-width: {width}px; margin: 0.4rem 0; }}
+.coursekit-player > div {{ display: flex; gap: 0.75rem; align-items: center; margin: 0.4rem 0; }}
 .coursekit-player > div[hidden] {{ display: none; }}
 .coursekit-player button {{ font: inherit; color: inherit; background: transparent; border: 1px solid currentColor;
   border-radius: 0.25rem; padding: 0.3rem 0; min-width: 4.5rem; cursor: pointer; }}

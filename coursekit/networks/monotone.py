@@ -16,11 +16,11 @@ _BISECTIONS = 100  # leave 1e-30 of the first interval: more than float64 can te
 class MonotoneGenerator(nn.Module):
     r"""Strictly increasing map of the line, z (N, 1) -> x (N, 1): G of a one-dimensional GAN.
 
-    .. math:: g(z) = b + e^{s} z + \sum_j e^{a_j} \tanh\bigl(e^{k_j} (z - c_j)\bigr)
+    .. math:: g(z) = b + e^{s} z + \sum_j e^{a_j} \tanh\bigl(e^{r_j} (z - c_j)\bigr)
 
     Every term increases in z, so g has an inverse on the whole line, and a derivative that is written
     down, not estimated. The density of x = g(z) follows by change of variables, for any z of known
-    density. Book: ``thm-change-of-variables``.
+    density. Book: ``eq-monotone-generator``, ``thm-change-of-variables``.
 
     Parameters
     ----------

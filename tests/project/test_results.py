@@ -12,6 +12,7 @@ UNFINISHED = ("table1_full.json",)
 RESULTS = ROOT / "book" / "results"
 RECORDS = sorted(RESULTS.glob("*.json"))
 FIGURES = sorted((ROOT / "book" / "_static" / "figures").glob("*"))
+ANIMATIONS = sorted((ROOT / "book" / "_static" / "animations").glob("*"))
 
 
 def by_name(path):
@@ -48,6 +49,17 @@ def test_every_figure_is_made_by_the_script_of_its_chapter_and_shown_on_a_page(p
     assert name in (RESULTS / f"{chapter}.py").read_text(encoding="utf-8")
     pages = [*(ROOT / "book").glob("*.md"), ROOT / "README.md"]
     assert [page for page in pages if f"figures/{path.name}" in page.read_text(encoding="utf-8")]
+
+
+@pytest.mark.parametrize("path", ANIMATIONS, ids=by_name)
+def test_every_animation_is_small_and_made_by_the_script_of_its_chapter_and_shown_on_a_page(path):
+    chapter, _, _ = path.stem.partition("-")
+    assert path.suffix == ".html" and path.stat().st_size < 400_000
+    assert f'"{path.name}"' in (RESULTS / f"{chapter}.py").read_text(encoding="utf-8")
+    assert f"animations/{path.name}" in (ROOT / "book" / f"{chapter}.md").read_text(encoding="utf-8")
+    html = path.read_text(encoding="utf-8")
+    assert not re.search(r"https?://|\\bid=", html)
+    assert re.search(r'alt="[^"]{30,}"', html)
 
 
 def test_no_measured_table_is_typed_by_hand():
