@@ -58,7 +58,7 @@ def test_every_animation_is_small_and_made_by_the_script_of_its_chapter_and_show
     assert f'"{path.name}"' in (RESULTS / f"{chapter}.py").read_text(encoding="utf-8")
     assert f"animations/{path.name}" in (ROOT / "book" / f"{chapter}.md").read_text(encoding="utf-8")
     html = path.read_text(encoding="utf-8")
-    assert not re.search(r"https?://|\\bid=", html)
+    assert not re.search(r"https?://|\bid=", html)
     assert re.search(r'alt="[^"]{30,}"', html)
 
 
