@@ -10,7 +10,7 @@ __all__ = ["MonotoneGenerator"]
 NOISES = ("uniform", "normal")
 _HALF_WIDTH = math.sqrt(3)  # uniform noise of variance 1 lies within this of 0
 _REACH = 2.5  # the first steps stand within this of 0, where nearly all noise is
-_BISECTIONS = 100  # leave 1e-30 of the first interval: more than float64 can tell apart
+_BISECTIONS = 64  # leave 5e-20 of the first interval: less than float64 can tell apart
 
 
 class MonotoneGenerator(nn.Module):
