@@ -119,7 +119,7 @@ def third_party_imports(folder):
 
 
 def test_everything_the_package_imports_is_a_declared_core_dependency():
-    distribution = {"sklearn": "scikit-learn", "lightning_fabric": "lightning-fabric"}
+    distribution = {"sklearn": "scikit-learn", "lightning_fabric": "lightning-fabric", "PIL": "pillow"}
     core = {canonicalize_name(Requirement(text).name) for text in PROJECT["dependencies"]}
     imported = third_party_imports("coursekit")
     assert {name: path for name, path in imported.items() if distribution.get(name, name) not in core} == {}
