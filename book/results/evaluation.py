@@ -361,17 +361,15 @@ def draw_exact_samples():
 
 def draw_exact(record):
     """Each bar is a mean over seeds, in nats; the line is the truth's own exact value."""
-    figure = Figure(figsize=(7.6, 4.4), layout="constrained")
-    left, right = figure.subplots(1, 2, sharey=True)
+    figure = Figure(figsize=(8.4, 3.6), layout="constrained")
+    left, right = figure.subplots(1, 2)
     truth = np.mean([row["exact"] for row in rows_of(record, "exact-truth")])
 
     def bars(axes, entries, title):
-        for height, (label, values, color) in enumerate(reversed(entries)):
-            axes.barh(height, np.mean(values), color=color, height=0.62)
-            axes.text(np.mean(values) - 0.15, height, label, ha="right", va="center", fontsize=9)
+        labels, values, colors = zip(*reversed(entries))
+        axes.barh(labels, [np.mean(value) for value in values], color=colors, height=0.62)
         axes.axvline(truth, ls="--", color="black")
-        axes.set(title=title, xlabel="nats per image", xlim=(-33, 0))
-        axes.set_yticks([])
+        axes.set(title=title, xlabel="nats per image", xlim=(-31, 0))
 
     def of(case, metric):
         return [row[metric] for row in rows_of(record, f"exact-{case}")]
