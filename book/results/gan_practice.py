@@ -272,22 +272,17 @@ def draw_orbit(axes, visit):
 
 def draw_loss(axes, visit):
     history = visit.trainer.history
-    finite = [loss if abs(loss) < float("inf") else None for loss in history["loss_D"]]
-    axes.plot(history["step"], [float("nan") if loss is None else loss for loss in finite], color=COLORS[0])
+    axes.semilogy(history["step"], history["loss_D"], ".-", color=COLORS[0])
     if visit.alarm:
-        axes.axvline(history["step"][-1], color=COLORS[1])
-    axes.set(xlim=(-3, 203), ylim=(-0.2, 12), xlabel="step", ylabel="loss of D")
-
-
-def draw_gradient(axes, visit):
-    points(axes, visit)
-    axes.set(xlim=(-1, 4))
+        axes.axvline(history["step"][-1], color=COLORS[1], label="not finite")
+        axes.legend(frameon=False)
+    axes.set(xlim=(0, 31), ylim=(1e-8, 10), xlabel="step", ylabel="loss of D")
 
 
 PICTURES = {
     "museum-a": {
         "mode collapse": draw_ring,
-        "D too strong": draw_gradient,
+        "D too strong": points,
         "out of step": draw_ring,
         "D overfitting": draw_verdicts_on_unseen,
     },
