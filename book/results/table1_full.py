@@ -52,7 +52,7 @@ def draw_samples(epoch):
     samples = trainer.sample(12, seed=1)
     images = to_float(data()[0].images)
     _, indices = nearest_neighbours(samples, images)
-    save(image_rows([samples, images[indices]], titles=["sample", "nearest"]), "samples")
+    save(image_rows({"sample": samples, "nearest": images[indices]}), "samples")
 
 
 if __name__ == "__main__":
