@@ -12,6 +12,7 @@ _SUBMODULES = (
     "evaluation",
     "losses",
     "metrics",
+    "museum",
     "networks",
     "plots",
     "theory",
