@@ -178,9 +178,7 @@ class GANTrainer(Trainer):
         c = self.config
         rates = {"generator": c.lr, "discriminator": c.discriminator_lr or c.lr}
         if c.optimizer == "adam":
-            return {
-                name: self.adam(self.networks[name], lr=lr, betas=(c.beta1, c.beta2)) for name, lr in rates.items()
-            }
+            return {name: self.adam(self.networks[name], lr=lr, betas=(c.beta1, c.beta2)) for name, lr in rates.items()}
         return {
             name: torch.optim.SGD(self.networks[name].parameters(), lr=lr, momentum=c.momentum, fused=True)
             for name, lr in rates.items()
