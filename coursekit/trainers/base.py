@@ -95,7 +95,7 @@ class Trainer(ABC):
         """Return a dict of name to optimizer. Default: Adam on each network with the configured lr."""
         return {name: self.adam(network) for name, network in self.networks.items()}
 
-    def initialise(self, data):
+    def initialise(self, data):  # noqa: B027 (a hook: most models leave it empty)
         """Set what the networks' first weights take from the training data. Default: nothing."""
 
     @abstractmethod
