@@ -13,6 +13,15 @@ PROGRAMS = {
     "git": ("git",),
     "npm": ("npm",),
 }
+CHROMIUM_FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
 
 
 def find_program(tool):
@@ -45,3 +54,14 @@ def pytest_runtest_setup(item):
 def chromium():
     """Path of the system's Chromium."""
     return find_program("chromium")
+
+
+@pytest.fixture(scope="session")
+def browser(chromium):
+    """The one Chromium of the run: Playwright allows a process no second."""
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium, args=CHROMIUM_FLAGS)
+        yield browser
+        browser.close()

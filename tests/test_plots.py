@@ -460,21 +460,18 @@ def test_animations_that_make_no_sense_are_refused(options, complaint):
 
 
 @pytest.fixture(scope="module")
-def page(chromium):
+def page(browser):
     """A page with the same player twice, in the dark, on a narrow screen; with what went wrong on it."""
-    playwright = pytest.importorskip("playwright.sync_api")
-    with playwright.sync_playwright() as running:
-        browser = running.chromium.launch(executable_path=chromium, args=["--no-sandbox", "--disable-gpu"])
-        context = browser.new_context(viewport={"width": 375, "height": 900}, color_scheme="dark")
-        page = context.new_page()
-        page.wrong = []
-        page.on("console", lambda message: page.wrong.append(message.text))
-        page.on("pageerror", lambda error: page.wrong.append(str(error)))
-        page.on("request", lambda request: request.url.startswith("data:") or page.wrong.append(request.url))
-        html = player()._repr_html_()
-        page.set_content(f"<!doctype html><body style='background: #111; color: #eee'>{html}{html}</body>")
-        yield page
-        browser.close()
+    context = browser.new_context(viewport={"width": 375, "height": 900}, color_scheme="dark")
+    page = context.new_page()
+    page.wrong = []
+    page.on("console", lambda message: page.wrong.append(message.text))
+    page.on("pageerror", lambda error: page.wrong.append(str(error)))
+    page.on("request", lambda request: request.url.startswith("data:") or page.wrong.append(request.url))
+    html = player()._repr_html_()
+    page.set_content(f"<!doctype html><body style='background: #111; color: #eee'>{html}{html}</body>")
+    yield page
+    context.close()
 
 
 @pytest.mark.browser
