@@ -3,9 +3,9 @@
     python tests/benchmarks/gan_epoch.py [--rounds 7] [--out FILE]
 
 Two models: an MLP GAN with batch normalisation in the generator (784 dimensions, batches of 64, Adam, the samples of
-a step shared by both networks), over all 60,000 images; and the networks of the 2014 paper, alternating and
-simultaneous, over 6,000. In every round each side trains one epoch, in turn, in a process of its own. Compare the
-ratios, never the absolute rates.
+a step shared by both networks), in epochs of 15,000 images; and the networks of the 2014 paper, alternating and
+simultaneous, in epochs of 3,000. In every round each side trains one epoch, in turn, in a process of its own. Compare
+the ratios, never the absolute rates.
 """
 
 import os
@@ -13,13 +13,13 @@ import os
 from _sides import compare, with_bf16_only_where_native
 
 NOISE_DIM = 100
-PAPER_IMAGES = 6_000
+MLP_IMAGES, PAPER_IMAGES = 15_000, 3_000
 
 
 class PlainLoop:
     """torchvision's MNIST, a DataLoader, Adam, a cross entropy on probabilities."""
 
-    batch_size, images = 64, 60_000
+    batch_size, images = 64, MLP_IMAGES
 
     def __init__(self, folder):
         import torch
@@ -151,7 +151,7 @@ class PlainPaperSimultaneous(PlainPaper):
 class Coursekit:
     """The MLP GAN through `GANTrainer`."""
 
-    precision, images = "32-true", 60_000
+    precision, images = "32-true", MLP_IMAGES
 
     def __init__(self, folder):
         from coursekit.data import load_images
