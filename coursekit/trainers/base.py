@@ -335,7 +335,7 @@ class Trainer(ABC):
                 f"{path} was saved by {description.get('trainer')}, not {cls.__name__}. "
                 "coursekit.trainers.load_trainer(path) opens either."
             )
-        missing = [name for name in description["own_networks"] if name not in options]
+        missing = [name for name in description.get("own_networks", []) if name not in options]
         if missing:
             raise CheckpointError(
                 f"{path} was trained with a {missing[0]} of its own. Pass one of the same shape as {missing[0]}=."
