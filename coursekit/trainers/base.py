@@ -98,6 +98,10 @@ class Trainer(ABC):
     def initialise(self, data):  # noqa: B027 (a hook: most models leave it empty)
         """Set what the networks' first weights take from the training data. Default: nothing."""
 
+    def can_compile(self, name):
+        """Whether ``compile=True`` is for the named network: not where a step walks its graph twice."""
+        return True
+
     @abstractmethod
     def training_step(self, batch):
         """Do one step of the algorithm on a `Batch`; return its terms as a dict of scalar tensors."""
@@ -400,7 +404,8 @@ class Trainer(ABC):
         self._raw_optimizers = raw
         self.optimizers = {name: self.fabric.setup_optimizers(optimizer) for name, optimizer in raw.items()}
         self.compiled = {
-            name: torch.compile(network) if self.compile else network for name, network in self.networks.items()
+            name: torch.compile(network) if self.compile and self.can_compile(name) else network
+            for name, network in self.networks.items()
         }
         self.wrapped = {name: self.fabric.setup_module(network) for name, network in self.compiled.items()}
         self._generator = torch.Generator(device=device)

@@ -193,6 +193,9 @@ class GANTrainer(Trainer):
         if self.config.data_range == "unit":
             bias.data.copy_(mean.flatten().clamp(1e-7, 1 - 1e-7).logit())
 
+    def can_compile(self, name):
+        return name == "generator" or (self.config.update == "alternating" and not self.config.r1)
+
     def training_step(self, batch):
         self._set_rates()
         x = self._scaled(batch.x)
