@@ -67,9 +67,8 @@ def describe_runs(record, cases):
     dates = _unique(run["date"] for run in runs)
     commits = _unique(run["commit"] for run in runs)
     data = _unique(source for run in runs for source in run["data"].values())
-    over = f"Mean (smallest to largest) over seeds {', '.join(map(str, seeds))}"
-    sentence = (
-        f"{over if len(seeds) > 1 else f'One seed, {seeds[0]}, so no range'}. "
+    several = f"Mean (smallest to largest) over seeds {', '.join(map(str, seeds))}."
+    sentence = (f"{several} " if len(seeds) > 1 else f"One seed, {seeds[0]}, so no range. ") + (
         f"Made by {_unique(run['command'] for run in runs)} on {machines}; {dates}; commit {commits}"
     )
     return sentence + (f"; data: {data}." if data else ".")

@@ -198,7 +198,7 @@ class Trainer(ABC):
             self._build(spec)
             self.initialise(data)
         self._check_same_data(spec)
-        steps_per_epoch = -(-len(data.images) // self.config.batch_size)
+        steps_per_epoch = self.steps_per_epoch
         if epochs is None and max_steps is None:
             epochs = self.config.epochs
         limits = [max_steps, None if epochs is None else steps_per_epoch * epochs]
@@ -380,6 +380,12 @@ class Trainer(ABC):
         self._need_fit()
         name = self.NETWORKS[0]
         return self.averages[name].module if name in self.averages else self.networks[name]
+
+    @property
+    def steps_per_epoch(self):
+        """Minibatches in one pass over the data of this run; the last may be smaller."""
+        self._need_fit()
+        return -(-self.data_spec.size // self.config.batch_size)
 
     def _need_fit(self):
         if self.data_spec is None:

@@ -6,10 +6,10 @@ from dataclasses import dataclass, replace
 import torch
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from coursekit.data import to_float
 from coursekit.losses.gan import discriminator_loss, generator_loss, r1_penalty
 from coursekit.networks import build_gan
 from coursekit.trainers.base import SAMPLING, Trainer
+from coursekit.trainers.batches import to_unit
 from coursekit.trainers.config import TrainerConfig, require, require_choice
 from coursekit.trainers.runtime import stream_seed
 
@@ -175,8 +175,7 @@ class GANTrainer(Trainer):
         return {"generator": generator, "discriminator": discriminator}
 
     def build_optimizers(self):
-        c = self.config
-        rates = {"generator": c.lr, "discriminator": c.discriminator_lr or c.lr}
+        c, rates = self.config, self._first_rates()
         if c.optimizer == "adam":
             return {name: self.adam(self.networks[name], lr=lr, betas=(c.beta1, c.beta2)) for name, lr in rates.items()}
         return {
@@ -186,12 +185,11 @@ class GANTrainer(Trainer):
 
     def initialise(self, data):
         """Let the paper's generator start at the mean image: its output bias is the logit of each pixel's mean."""
-        if self.config.architecture != "maxout" or "generator" in self._own_networks or data.images.ndim != 4:
-            return
-        mean = (to_float(data.images) if data.images.dtype == torch.uint8 else data.images).mean(0)
-        bias = self.networks["generator"].last.bias
-        if self.config.data_range == "unit":
-            bias.data.copy_(mean.flatten().clamp(1e-7, 1 - 1e-7).logit())
+        c = self.config
+        of_images_in_unit_range = c.data_range == "unit" and data.images.ndim == 4
+        if c.architecture == "maxout" and of_images_in_unit_range and "generator" not in self._own_networks:
+            mean = to_unit(data.images).mean(0).flatten()
+            self.networks["generator"].last.bias.data.copy_(mean.clamp(1e-7, 1 - 1e-7).logit())
 
     def can_compile(self, name):
         return name == "generator" or (self.config.update == "alternating" and not self.config.r1)
@@ -213,14 +211,14 @@ class GANTrainer(Trainer):
         logits_real, logits_fake = self._judge(D, x, x_fake.detach())
         loss_D = discriminator_loss(logits_real, logits_fake)
         terms = self._terms(loss_D, logits_real, logits_fake)
-        self.descend("discriminator", loss_D + c.r1 * r1_penalty(logits_real, x) if c.r1 else loss_D, batch)
+        self.descend("discriminator", self._penalised(loss_D, logits_real, x), batch)
 
         if G_moves:
             if not reuse:
                 x_fake = self._generate(G, x, batch)
             with self._frozen_discriminator() as D:
                 logits_fake = _logits(D(x_fake), x_fake)
-            terms["loss_G"] = generator_loss(logits_fake, c.generator_loss)
+            terms["loss_G"] = self._of_generator(logits_fake)
             self.descend("generator", terms["loss_G"], batch)
         return terms
 
@@ -235,7 +233,7 @@ class GANTrainer(Trainer):
         terms = self._terms(loss_D, logits_real, logits_fake)
 
         (at_samples,) = torch.autograd.grad(self._of_generator(logits_fake) * batch.weight, seen, retain_graph=True)
-        loss_D = loss_D + c.r1 * r1_penalty(logits_real, x) if c.r1 else loss_D
+        loss_D = self._penalised(loss_D, logits_real, x)
         for optimizer in self.optimizers.values():
             optimizer.zero_grad()
         self.fabric.backward(loss_D * batch.weight, inputs=list(self.networks["discriminator"].parameters()))
@@ -321,6 +319,10 @@ class GANTrainer(Trainer):
             for weight in weights:
                 weight.requires_grad_(True)
 
+    def _penalised(self, loss_D, logits_real, x):
+        r1 = self.config.r1
+        return loss_D + r1 * r1_penalty(logits_real, x) if r1 else loss_D
+
     def _of_generator(self, logits_fake):
         return generator_loss(logits_fake, self.config.generator_loss)
 
@@ -333,17 +335,20 @@ class GANTrainer(Trainer):
                 "d_fake": logits_fake.sigmoid().mean(),
             }
 
+    def _first_rates(self):
+        c = self.config
+        return {"generator": c.lr, "discriminator": c.discriminator_lr or c.lr}
+
     def _set_rates(self):
         """The schedule of SGD, a function of the step alone, so that a resumed run has it too."""
         c = self.config
         if c.optimizer != "sgd" or (c.lr_decay == 1 and c.momentum_final is None):
             return
-        steps_per_epoch = -(-self.data_spec.size // c.batch_size)
-        progress = (self.step // steps_per_epoch - 1) / (c.momentum_epochs - 1)
+        progress = (self.step // self.steps_per_epoch - 1) / (c.momentum_epochs - 1)
         momentum = c.momentum
         if c.momentum_final is not None:
             momentum += (c.momentum_final - c.momentum) * min(max(progress, 0), 1)
-        for name, lr in (("generator", c.lr), ("discriminator", c.discriminator_lr or c.lr)):
+        for name, lr in self._first_rates().items():
             for group in self._raw_optimizers[name].param_groups:
                 group["lr"] = max(lr / c.lr_decay**self.step, c.lr_min)
                 group["momentum"] = momentum

@@ -174,9 +174,8 @@ class Coursekit:
         return self.images
 
     def report(self):
-        steps = -(-self.images // self.trainer.config.batch_size)
-        means = {f"mean_{term}": sum(self.trainer.history[term][-steps:]) / steps for term in ("d_real", "d_fake")}
-        return means
+        steps = self.trainer.steps_per_epoch
+        return {f"mean_{term}": sum(self.trainer.history[term][-steps:]) / steps for term in ("d_real", "d_fake")}
 
 
 class CoursekitUntuned(Coursekit):

@@ -15,10 +15,11 @@ import multiprocessing
 import os
 import platform
 import resource
-import statistics
 import time
 from datetime import date
 from pathlib import Path
+
+from _sides import spread
 
 SAMPLES, TEST, SIGMA = 10_000, 10_000, 0.2
 GOALS = {"ratio": 10, "seconds": 30, "peak_memory_mib": 2048}
@@ -137,20 +138,16 @@ def summarise(rows):
         result[side] = {
             "threads": SIDES[side].threads,
             "timed_images": row["timed_images"],
-            "seconds": _spread(row["seconds"]),
-            "cpu_seconds": _spread(row["cpu_seconds"]),
-            "ratio": _spread(ratios["seconds"]),
-            "cpu_ratio": _spread(ratios["cpu_seconds"]),
+            "seconds": spread(row["seconds"]),
+            "cpu_seconds": spread(row["cpu_seconds"]),
+            "ratio": spread(ratios["seconds"]),
+            "cpu_ratio": spread(ratios["cpu_seconds"]),
             "memory_with_data_mib": row["loaded_mib"],
             "peak_memory_mib": row["peak_memory_mib"],
         }
         if not isinstance(row["scores"], float):
             result[side]["largest_difference_nats"] = float(abs(row["scores"] - theirs["scores"]).max())
     return result
-
-
-def _spread(values):
-    return {"median": statistics.median(values), "min": min(values), "max": max(values)}
 
 
 def main():
