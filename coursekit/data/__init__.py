@@ -11,12 +11,15 @@ from coursekit.data.densities import (
 from coursekit.data.download import data_folder
 from coursekit.data.embedded import EMBEDDED
 from coursekit.data.images import IMAGE_SETS, SPLITS, ImageSet, is_available, load_images
+from coursekit.data.unpaired import EMBEDDED_UNPAIRED, UNPAIRED_SETS, load_unpaired
 from coursekit.errors import DataUnavailable, OfflineFallbackWarning
 
 __all__ = [
     "EMBEDDED",
+    "EMBEDDED_UNPAIRED",
     "IMAGE_SETS",
     "SPLITS",
+    "UNPAIRED_SETS",
     "DataUnavailable",
     "ImageSet",
     "OfflineFallbackWarning",
@@ -27,6 +30,7 @@ __all__ = [
     "heights",
     "is_available",
     "load_images",
+    "load_unpaired",
     "ring_modes",
     "ring_of_gaussians",
     "to_float",

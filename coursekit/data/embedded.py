@@ -30,10 +30,7 @@ def digits(split):
     E. Alpaydin and C. Kaynak, "Optical Recognition of Handwritten Digits", UCI Machine Learning Repository, 1998
     (the test part; CC BY 4.0).
     """
-    small, labels = _original_digits(split)
-    large = functional.interpolate(
-        functional.pad(small, (1, 1, 1, 1)), size=(28, 28), mode="bicubic", align_corners=False
-    )
+    large, labels = enlarged_digits(split, 28)
     return _to_bytes(large), labels
 
 
@@ -55,6 +52,15 @@ def digits_8x8(split):
     """
     small, labels = _original_digits(split)
     return _to_bytes(small), labels
+
+
+def enlarged_digits(split, side):
+    """Digits with a margin of one of their pixels, enlarged: float32, (N, 1, side, side), in [0, 1], and labels."""
+    small, labels = _original_digits(split)
+    large = functional.interpolate(
+        functional.pad(small, (1, 1, 1, 1)), size=(side, side), mode="bicubic", align_corners=False
+    )
+    return large.clamp(0, 1), labels
 
 
 def _original_digits(split):

@@ -145,10 +145,10 @@ def load_images(name, split="train", *, root=None, offline=None):
     MNIST: Y. LeCun, L. Bottou, Y. Bengio and P. Haffner, "Gradient-based learning applied to document recognition",
     Proceedings of the IEEE 86(11), 1998. Fashion-MNIST: H. Xiao, K. Rasul and R. Vollgraf, arXiv:1708.07747, 2017.
     """
-    _require_known(name, IMAGE_SETS, "data set")
-    _require_known(split, SPLITS, "split")
+    require_known(name, IMAGE_SETS, "data set")
+    require_known(split, SPLITS, "split")
     if offline is not None:
-        _require_known(offline, embedded.EMBEDDED, "embedded set for offline=")
+        require_known(offline, embedded.EMBEDDED, "embedded set for offline=")
     if name in embedded.EMBEDDED:
         return _load_embedded(name, split, source=f"{name} (embedded)")
     try:
@@ -163,8 +163,8 @@ def load_images(name, split="train", *, root=None, offline=None):
 
 def is_available(name, split="train", *, root=None):
     """Whether `load_images` finds this set without downloading anything: embedded, or on disk and undamaged."""
-    _require_known(name, IMAGE_SETS, "data set")
-    _require_known(split, SPLITS, "split")
+    require_known(name, IMAGE_SETS, "data set")
+    require_known(split, SPLITS, "split")
     if name in embedded.EMBEDDED:
         return True
     remote = download.REGISTRY[name]
@@ -196,6 +196,7 @@ def _require(tensor, name, dtype, shape, n_axes):
         raise ValueError(f"{name} must have shape {shape}, not {tuple(tensor.shape)}")
 
 
-def _require_known(value, known, what):
+def require_known(value, known, what):
+    """Refuse a value that is not one of the known ones, and name those."""
     if value not in known:
         raise ValueError(f"unknown {what} {value!r}; choose one of: {', '.join(known)}")
