@@ -1,16 +1,23 @@
 """Runs on disk: one safetensors file with its description as JSON in the header. Nothing is ever unpickled."""
 
+import glob
 import hashlib
 import json
 import os
-import tempfile
+import secrets
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 
 from coursekit.errors import CheckpointError
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None
 
 FORMAT = "coursekit-run"
 VERSION = 1
@@ -31,7 +38,12 @@ def write(path, tensors, description):
     Raises
     ------
     CheckpointError
-        When the folder cannot be written. An older file at `path` is left as it was.
+        When the folder cannot be written, or the disk is full. An older file at `path` is left as it was.
+
+    Notes
+    -----
+    The file is written beside `path` under a name that ends in ``.tmp``, and renamed when it is whole. A
+    process killed in between leaves that one behind; the next write to `path` removes it.
     """
     path = Path(path)
     # Cloned, because safetensors refuses tensors that share memory (tied weights).
@@ -43,20 +55,16 @@ def write(path, tensors, description):
         "description": text,
         "digest": _digest(tensors, text),
     }
-    temporary = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=path.name, suffix=".safetensors.tmp")
-        os.close(handle)
-        save_file(tensors, temporary, metadata=header)
-        with open(temporary, "rb") as file:
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
+        _remove_abandoned(path)
+        with _whole_or_not_at_all(path) as file:
+            file.write(save(tensors, metadata=header))
     except (OSError, SafetensorError) as error:
-        raise CheckpointError(f"cannot write {path}: {error}. Choose a folder you may write to.") from error
-    finally:
-        if temporary is not None and os.path.exists(temporary):
-            os.unlink(temporary)
+        kept = f" The run that {path.name} held is unchanged." if path.is_file() else ""
+        raise CheckpointError(
+            f"cannot write {path}: {error}. Make room, or choose a folder that you may write to.{kept}"
+        ) from error
 
 
 def read(path):
@@ -94,6 +102,46 @@ def read(path):
     if header.get("digest") != _digest(tensors, text):
         raise CheckpointError(f"{path} is damaged: its content does not match its digest. Train or copy it again.")
     return tensors, json.loads(text)
+
+
+@contextmanager
+def _whole_or_not_at_all(path):
+    """A new file beside `path`, which takes its place when the body has written it, and is gone if it could not."""
+    temporary = path.with_name(f"{path.name}.{secrets.token_hex(4)}.tmp")
+    try:
+        with open(temporary, "xb") as file:
+            _lock(file)
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+            if fcntl is not None:  # under the lock; Windows renames no open file
+                os.replace(temporary, path)
+        if fcntl is None:
+            os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _remove_abandoned(path):
+    """Remove what writers of `path` left that were killed: their locks ended with them."""
+    for temporary in path.parent.glob(f"{glob.escape(path.name)}.*.tmp"):
+        try:
+            with open(temporary, "rb+") as file:
+                if _lock(file):
+                    temporary.unlink()
+        except OSError:  # gone in the meantime, or not ours to touch
+            continue
+
+
+def _lock(file):
+    """Whether this process now holds the lock on an open file, which it keeps until the file is closed."""
+    if fcntl is None:
+        return False
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:  # another process has it, or the file system has no locks
+        return False
+    return True
 
 
 def _digest(tensors, text):
