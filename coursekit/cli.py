@@ -11,7 +11,7 @@ import click
 
 from coursekit.errors import CoursekitError, OfflineFallbackWarning
 
-MODELS = ("classifier", "autoencoder", "vae", "autoregressive", "gan")
+MODELS = ("classifier", "autoencoder", "vae", "autoregressive", "gan", "dcgan", "cyclegan")
 
 
 class _Group(click.Group):

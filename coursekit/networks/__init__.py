@@ -6,6 +6,8 @@ Images come in as floats in [0, 1] of shape (N, C, H, W); decoders give logits o
 from coursekit.networks.autoencoder import Autoencoder, build_autoencoder
 from coursekit.networks.autoregressive import MADE, MaskedLinear, build_autoregressive
 from coursekit.networks.classifier import ConvClassifier, MLPClassifier, build_classifier
+from coursekit.networks.cyclegan import PatchDiscriminator, ResnetGenerator, receptive_field
+from coursekit.networks.dcgan import DCGANDiscriminator, DCGANGenerator, normal_weights
 from coursekit.networks.gan import (
     Maxout,
     MaxoutDiscriminator,
@@ -25,6 +27,8 @@ __all__ = [
     "ConvClassifier",
     "ConvDecoder",
     "ConvEncoder",
+    "DCGANDiscriminator",
+    "DCGANGenerator",
     "MLPClassifier",
     "MLPDecoder",
     "MLPDiscriminator",
@@ -34,11 +38,15 @@ __all__ = [
     "Maxout",
     "MaxoutDiscriminator",
     "MonotoneGenerator",
+    "PatchDiscriminator",
+    "ResnetGenerator",
     "build_autoencoder",
     "build_autoregressive",
     "build_classifier",
     "build_gan",
     "build_vae",
     "mlp",
+    "normal_weights",
+    "receptive_field",
     "uniform_weights",
 ]

@@ -8,6 +8,8 @@ from coursekit.trainers.base import Trainer
 from coursekit.trainers.batches import Batch, DataSpec
 from coursekit.trainers.classifier import ClassifierConfig, ClassifierTrainer
 from coursekit.trainers.config import TrainerConfig
+from coursekit.trainers.cyclegan import CycleGANConfig, CycleGANTrainer
+from coursekit.trainers.dcgan import DCGANConfig, DCGANTrainer
 from coursekit.trainers.gan import GANConfig, GANTrainer
 from coursekit.trainers.vae import VAEConfig, VAETrainer
 
@@ -17,6 +19,8 @@ TRAINERS = {
     "vae": VAETrainer,
     "autoregressive": AutoregressiveTrainer,
     "gan": GANTrainer,
+    "dcgan": DCGANTrainer,
+    "cyclegan": CycleGANTrainer,
 }
 
 
@@ -45,6 +49,10 @@ __all__ = [
     "CheckpointError",
     "ClassifierConfig",
     "ClassifierTrainer",
+    "CycleGANConfig",
+    "CycleGANTrainer",
+    "DCGANConfig",
+    "DCGANTrainer",
     "DataSpec",
     "GANConfig",
     "GANTrainer",

@@ -13,7 +13,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from coursekit import checkpoints
 from coursekit.errors import CheckpointError, TrainingDiverged
-from coursekit.trainers.batches import Batch, DataSpec, as_data, describe, to_unit
+from coursekit.trainers.batches import Batch, Data, DataSpec, Feed, as_data, as_pair, describe, to_unit
 from coursekit.trainers.config import TrainerConfig, choose_device, choose_precision, require
 from coursekit.trainers.runtime import (
     InterruptFlag,
@@ -24,7 +24,7 @@ from coursekit.trainers.runtime import (
     tuned,
 )
 
-STREAMS = NOISE, MODULES, ORDER, EVALUATION, SAMPLING = range(5)
+STREAMS = NOISE, MODULES, ORDER, EVALUATION, SAMPLING, ORDER_Y = range(6)
 INFERENCE_BATCH = 1000
 
 
@@ -64,8 +64,11 @@ class Trainer(ABC):
     """
 
     Config: type = TrainerConfig
-    NETWORKS = ("network",)  # the first is the one that predicts, and that a moving average follows
+    NETWORKS = ("network",)
+    PREDICTORS = 1  # so many of them, from the first, predict; a moving average follows these
     TAKES_POINTS = False
+    TAKES_PAIRS = False
+    CHANNELS_LAST = False  # memory layout of weights, and so of activations: faster for plain convolutions
 
     def __init__(self, config=None, *, device="auto", precision="auto", compile=False, devices=1, **overrides):
         config = config if config is not None else self.Config()
@@ -96,7 +99,8 @@ class Trainer(ABC):
         return {name: self.adam(network) for name, network in self.networks.items()}
 
     def initialise(self, data):  # noqa: B027 (a hook: most models leave it empty)
-        """Set what the networks' first weights take from the training data. Default: nothing."""
+        """Set what the networks' first weights take from the training data. Default: nothing.
+        `data` is a `Data`, or a pair of them."""
 
     def can_compile(self, name):
         """Whether ``compile=True`` is for the named network: not where a step walks its graph twice."""
@@ -117,12 +121,35 @@ class Trainer(ABC):
         fused = self.fabric.device.type in ("cpu", "cuda", "mps")
         return torch.optim.Adam(module.parameters(), lr=lr or self.config.lr, fused=fused, **options)
 
-    def descend(self, optimizer, loss, batch):
-        """One step of the named optimizer down `loss`, a mean over the rows of `batch`."""
-        optimizer = self.optimizers[optimizer]
-        optimizer.zero_grad()
+    def state(self):
+        """Tensors that a resumed run needs besides networks and optimizers, by name. Default: none."""
+        return {}
+
+    def set_state(self, tensors):  # noqa: B027 (a hook, as `state` is)
+        """Take back what `state` gave."""
+
+    def descend(self, names, loss, batch):
+        """One step of the optimizers called `names` (a str or several) down `loss`, a mean over the rows of `batch`."""
+        optimizers = [self.optimizers[name] for name in ([names] if isinstance(names, str) else names)]
+        for optimizer in optimizers:
+            optimizer.zero_grad()
         self.fabric.backward(loss if batch.weight == 1 else loss * batch.weight)
-        optimizer.step()
+        for optimizer in optimizers:
+            optimizer.step()
+
+    @contextmanager
+    def frozen(self, *names):
+        """Give the named networks without gradients for their weights: what a generator's step needs of its judge."""
+        weights = [w for name in names for w in self.networks[name].parameters() if w.requires_grad]
+        for weight in weights:
+            weight.requires_grad_(False)
+        try:
+            # Not the wrapped ones: under several processes those wait for gradients of their weights.
+            with self.fabric.autocast():
+                yield tuple(self.compiled[name] for name in names)
+        finally:
+            for weight in weights:
+                weight.requires_grad_(True)
 
     def noise(self, batch, *shape, kind="normal"):
         """Noise for `batch`, (n, *shape): drawn for the global batch, so that it does not depend on the
@@ -150,6 +177,7 @@ class Trainer(ABC):
         checkpoint=None,
         checkpoint_every=None,
         progress=True,
+        workers=2,
     ):
         """Train until `epochs` passes (or `max_steps` steps) have been done since the run began.
 
@@ -158,8 +186,8 @@ class Trainer(ABC):
 
         Parameters
         ----------
-        images : ImageSet or Tensor
-            (N, C, H, W), uint8, or float in [0, 1].
+        images : ImageSet, FolderImages or Tensor
+            (N, C, H, W), uint8, or float in [0, 1]. A pair of these for a model of two domains.
         epochs : int, optional
             Default: ``config.epochs``, unless `max_steps` is given.
         max_steps : int, optional
@@ -171,6 +199,8 @@ class Trainer(ABC):
         checkpoint_every : int, optional
         progress : bool
             Show a progress bar with the losses on stderr.
+        workers : int
+            Processes that decode the images of a folder. Sets in memory need none.
 
         Returns
         -------
@@ -192,11 +222,11 @@ class Trainer(ABC):
         if checkpoint_every is not None:
             require(checkpoint is not None, "checkpoint_every needs checkpoint=, the file to write")
             require(checkpoint_every >= 1, f"checkpoint_every must be at least 1, got {checkpoint_every}")
-        data = as_data(images, self.TAKES_POINTS)
-        spec = describe(data)
+        data = self._sets(images)
+        spec = describe(*data)
         if self.data_spec is None:
             self._build(spec)
-            self.initialise(data)
+            self.initialise(data if self.TAKES_PAIRS else data[0])
         self._check_same_data(spec)
         steps_per_epoch = self.steps_per_epoch
         if epochs is None and max_steps is None:
@@ -212,8 +242,7 @@ class Trainer(ABC):
             return self
 
         device = self.fabric.device
-        pixels = data.images.to(device)
-        labels = None if data.labels is None else data.labels.to(device)
+        feeds = [Feed(part, device, workers) for part in data]
         pending = []
         read_every = 1 if device.type == "cpu" else 50
         self.interrupted = False
@@ -228,11 +257,12 @@ class Trainer(ABC):
             while self.step < last_step and not interrupt.raised:
                 epoch, position = divmod(self.step, steps_per_epoch)
                 if position == 0 or self.step == bar.first:
-                    order = self._order(epoch, len(data.images), device)
+                    rows = self._rows_of_epoch(epoch, position)
+                    batches = [feed.batches(indices) for feed, indices in zip(feeds, rows)]
                 # Each process has a stream of its own for its modules: their dropout sees other rows.
                 stream = MODULES + len(STREAMS) * self.fabric.global_rank
                 seed_modules(device, stream_seed(self.config.seed, stream, self.step))
-                batch = self._batch(pixels, labels, order, position)
+                batch = self._batch(position, *(next(part) for part in batches))
                 terms = self.training_step(batch)
                 for name, average in self.averages.items():
                     average.update_parameters(self.networks[name])
@@ -258,23 +288,27 @@ class Trainer(ABC):
     def evaluate(self, images):
         """Mean of every term of the loss over `images`, with fixed noise and without training.
 
+        Of a pair of sets, over as many images as the smaller has.
+
         Returns
         -------
         dict of str to float
             The keys of a training step. A term that is not a mean over images, such as the KL of mean
             activations, is averaged over batches of 1,000.
         """
-        data = as_data(images, self.TAKES_POINTS)
-        self._check_same_data(describe(data), size_matters=False)
+        data = self._sets(images)
+        self._check_same_data(describe(*data), size_matters=False)
         device = self.fabric.device
+        size, labels = min(len(part.images) for part in data), data[0].labels
         totals = {}
         with self._inference() as network:
-            for number, start in enumerate(range(0, len(data.images), INFERENCE_BATCH)):
-                rows = slice(start, start + INFERENCE_BATCH)
-                x = to_unit(data.images[rows].to(device))
+            for number, start in enumerate(range(0, size, INFERENCE_BATCH)):
+                stop = min(start + INFERENCE_BATCH, size)
+                x, *y = (to_unit(part.rows(start, stop, device)) for part in data)
                 batch = Batch(
                     x=x,
-                    labels=None if data.labels is None else data.labels[rows].to(device),
+                    labels=None if labels is None else labels[start:stop].to(device),
+                    y=y[0] if y else None,
                     rows=slice(None),
                     global_size=len(x),
                     weight=1,
@@ -282,7 +316,7 @@ class Trainer(ABC):
                 )
                 for name, value in self.compute_loss(network, batch).items():
                     totals[name] = totals.get(name, 0.0) + value.item() * len(x)
-        return {name: total / len(data.images) for name, total in totals.items()}
+        return {name: total / size for name, total in totals.items()}
 
     # Saving and loading
 
@@ -377,15 +411,26 @@ class Trainer(ABC):
     @property
     def network(self):
         """The network that predicts, or the moving average of its weights where one is kept."""
+        return self.predictor(self.NETWORKS[0])
+
+    def predictor(self, name):
+        """The named network, or the moving average of its weights where one is kept."""
         self._need_fit()
-        name = self.NETWORKS[0]
         return self.averages[name].module if name in self.averages else self.networks[name]
 
     @property
     def steps_per_epoch(self):
         """Minibatches in one pass over the data of this run; the last may be smaller."""
         self._need_fit()
-        return -(-self.data_spec.size // self.config.batch_size)
+        return -(-self._epoch_size // self.config.batch_size)
+
+    @property
+    def _epoch_size(self):
+        return max(self.data_spec.size, self.data_spec.size_y or 0)
+
+    def _sets(self, images):
+        """One `Data`, or the two of a pair."""
+        return as_pair(images) if self.TAKES_PAIRS else (as_data(images, self.TAKES_POINTS),)
 
     def _need_fit(self):
         if self.data_spec is None:
@@ -398,14 +443,14 @@ class Trainer(ABC):
             networks = self._own_networks
             if len(networks) < len(self.NETWORKS):
                 networks = self.build_networks(spec) | networks
-        self.networks = {name: networks[name].to(device) for name in self.NETWORKS}
+        layout = torch.channels_last if self.CHANNELS_LAST else torch.preserve_format
+        self.networks = {name: networks[name].to(device, memory_format=layout) for name in self.NETWORKS}
         self.averages = {}
         if self.config.ema_decay:
-            self.averages[self.NETWORKS[0]] = AveragedModel(
-                self.networks[self.NETWORKS[0]],
-                multi_avg_fn=get_ema_multi_avg_fn(self.config.ema_decay),
-                use_buffers=True,
-            )
+            for name in self.NETWORKS[: self.PREDICTORS]:
+                self.averages[name] = AveragedModel(
+                    self.networks[name], multi_avg_fn=get_ema_multi_avg_fn(self.config.ema_decay), use_buffers=True
+                )
         raw = self.build_optimizers()
         self._raw_optimizers = raw
         self.optimizers = {name: self.fabric.setup_optimizers(optimizer) for name, optimizer in raw.items()}
@@ -424,29 +469,44 @@ class Trainer(ABC):
             raise ValueError(
                 f"this run was fitted on images of shape {known.image_shape}; these have {spec.image_shape}"
             )
-        if size_matters and spec.size != known.size:
+        if size_matters and _sizes(spec) != _sizes(known):
             raise ValueError(
-                f"this run was fitted on {known.size} images and its data order depends on that; these are {spec.size}. "
-                "Fit a new trainer."
+                f"this run was fitted on {_sizes(known)} images and its data order depends on that; "
+                f"these are {_sizes(spec)}. Fit a new trainer."
             )
 
-    def _order(self, epoch, size, device):
-        generator = torch.Generator().manual_seed(stream_seed(self.config.seed, ORDER, epoch))
-        return torch.randperm(size, generator=generator).to(device)
+    def _rows_of_epoch(self, epoch, position):
+        """For each set, the row numbers of this process's minibatches, from the one at `position` on.
 
-    def _batch(self, pixels, labels, order, position):
+        The smaller of two sets goes round, in a new order each time, until the larger is through.
+        """
+        rows = []
+        for stream, size in zip((ORDER, ORDER_Y), (self.data_spec.size, self.data_spec.size_y)):
+            if size is not None:
+                generator = torch.Generator().manual_seed(stream_seed(self.config.seed, stream, epoch))
+                rounds = -(-self._epoch_size // size)
+                order = torch.cat([torch.randperm(size, generator=generator) for _ in range(rounds)])
+                minibatches = order[: self._epoch_size].split(self.config.batch_size)[position:]
+                rows.append([minibatch[self._share(len(minibatch))] for minibatch in minibatches])
+        return rows
+
+    def _share(self, size):
+        """The rows of this process, of a global batch of `size`."""
         ranks, rank = self.fabric.world_size, self.fabric.global_rank
-        indices = order[position * self.config.batch_size : (position + 1) * self.config.batch_size]
-        size = len(indices)
         require(size >= ranks, f"the last batch of an epoch has {size} images for {ranks} processes; change batch_size")
-        rows = slice(size * rank // ranks, size * (rank + 1) // ranks)
-        mine = indices[rows]
+        return slice(size * rank // ranks, size * (rank + 1) // ranks)
+
+    def _batch(self, position, x_and_labels, y_and_labels=(None, None)):
+        x, labels = x_and_labels
+        size = min(self.config.batch_size, self._epoch_size - position * self.config.batch_size)
+        ranks = self.fabric.world_size
         return Batch(
-            x=to_unit(pixels.index_select(0, mine)),
-            labels=None if labels is None else labels.index_select(0, mine),
-            rows=rows,
+            x=x,
+            labels=labels,
+            y=y_and_labels[0],
+            rows=self._share(size),
             global_size=size,
-            weight=1 if ranks == 1 else len(mine) * ranks / size,
+            weight=1 if ranks == 1 else len(x) * ranks / size,
             generator=self._generator.manual_seed(stream_seed(self.config.seed, NOISE, self.step)),
         )
 
@@ -480,7 +540,7 @@ class Trainer(ABC):
     def _inference(self):
         """Give the network that predicts, all networks in evaluation mode, in float32 and without gradients;
         restore their modes after."""
-        modules = [self.network, *self.networks.values()]
+        modules = [self.network, *(average.module for average in self.averages.values()), *self.networks.values()]
         modes = [module.training for module in modules]
         for module in modules:
             module.eval()
@@ -495,13 +555,17 @@ class Trainer(ABC):
         """`function(network, x)` over `images` in large batches; a tensor or tuple of tensors on the CPU."""
         data = as_data(images, self.TAKES_POINTS)
         self._check_same_data(describe(data), size_matters=False)
-        return self._in_batches(lambda network, pixels: function(network, to_unit(pixels)), data.images)
+        return self._over(data, lambda network, pixels: function(network, to_unit(pixels)))
 
     def _in_batches(self, function, rows):
+        """`function(network, part)` over the rows of a tensor, in large batches; a tensor on the CPU."""
+        return self._over(Data(rows, None, "tensor", None), function)
+
+    def _over(self, data, function):
         outputs = []
         with self._inference() as network:
-            for part in rows.split(INFERENCE_BATCH):
-                output = function(network, part.to(self.fabric.device))
+            for start in range(0, len(data.images), INFERENCE_BATCH):
+                output = function(network, data.rows(start, start + INFERENCE_BATCH, self.fabric.device))
                 outputs.append(tuple(_on_cpu(o) for o in output) if isinstance(output, tuple) else _on_cpu(output))
         if isinstance(outputs[0], tuple):
             return tuple(torch.cat(parts) for parts in zip(*outputs))
@@ -512,6 +576,7 @@ class Trainer(ABC):
         for kind, modules in (("network", self.networks), ("average", self.averages)):
             for name, module in modules.items():
                 tensors |= {f"{kind}/{name}/{key}": value for key, value in module.state_dict().items()}
+        tensors |= {f"state/{name}": value for name, value in self.state().items()}
         groups = {}
         for name, optimizer in self._raw_optimizers.items():
             state = optimizer.state_dict()
@@ -537,6 +602,7 @@ class Trainer(ABC):
                 state.setdefault(int(index), {})[slot] = value
             groups = [_with_tuples(group) | {"params": group["params"]} for group in description["optimizers"][name]]
             optimizer.load_state_dict({"state": state, "param_groups": groups})
+        self.set_state(tree.get("state", {}))
         self.history, self.validation_history = (
             {name: values.tolist() for name, values in tree.get(kind, {}).items()} for kind in ("history", "validation")
         )
@@ -550,6 +616,10 @@ def _taken(overrides, names):
     """Remove the entries called `names` from `overrides`; return those that are not None."""
     taken = {name: overrides.pop(name, None) for name in names}
     return {name: value for name, value in taken.items() if value is not None}
+
+
+def _sizes(spec):
+    return spec.size if spec.size_y is None else f"{spec.size} and {spec.size_y}"
 
 
 def _on_cpu(tensor):

@@ -1,43 +1,20 @@
 """Generative adversarial nets (Goodfellow et al., 2014)."""
 
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
-import torch
-from torch.nn.modules.batchnorm import _BatchNorm
-
-from coursekit.losses.gan import discriminator_loss, generator_loss, r1_penalty
 from coursekit.networks import build_gan
-from coursekit.trainers.base import SAMPLING, Trainer
+from coursekit.trainers.adversarial import AdversarialConfig, AdversarialTrainer
 from coursekit.trainers.batches import to_unit
-from coursekit.trainers.config import TrainerConfig, require, require_choice
-from coursekit.trainers.runtime import stream_seed
-
-UNIFORM_LIMIT = 3**0.5  # uniform on ±√3 has variance 1
+from coursekit.trainers.config import require_choice
 
 
 @dataclass(frozen=True)
-class GANConfig(TrainerConfig):
-    """Settings of `GANTrainer`. `GANConfig.paper` gives those of the 2014 paper on MNIST.
+class GANConfig(AdversarialConfig):
+    """Settings of `GANTrainer`: those of `AdversarialConfig`, and the shape of its networks. `GANConfig.paper` gives
+    those of the 2014 paper on MNIST.
 
     Attributes
     ----------
-    noise_dim : int
-        K.
-    noise : {"uniform", "normal"}
-        Uniform on ±√3, or standard normal: both with variance 1.
-    k : int
-        Discriminator steps to each generator step.
-    generator_loss : {"non_saturating", "saturating"}
-    update : {"alternating", "simultaneous"}
-        Algorithm 1; or the released code of the paper, which moves both networks at once, from the same
-        samples and the same pass of D, with half the sum as D's loss.
-    fresh_noise : bool
-        Draw new samples for the generator's step, as Algorithm 1 does. Without, it reuses the last ones
-        that D saw, as many tutorials do, and saves a pass of G. Of alternating updates only.
-    joint_pass : bool, optional
-        Whether D sees data and samples as one batch. Default: unless it has batch normalisation, whose
-        statistics would then tell it what it is to find out.
     data_range : {"unit", "symmetric"}
         Whether the networks see pixels in [0, 1] or in [-1, 1]. Points are taken as they are.
     architecture : {"mlp", "maxout"}
@@ -45,64 +22,17 @@ class GANConfig(TrainerConfig):
         Default: those of the architecture.
     pieces : int
         Linear maps of each maxout unit.
-    optimizer : {"adam", "sgd"}
-    lr, discriminator_lr : float
-        Learning rates; D's is the same when None.
-    beta1, beta2 : float
-        Of Adam.
-    momentum, momentum_final : float
-        Of SGD: it rises linearly from epoch 1 to `momentum_epochs`, when `momentum_final` is given.
-    momentum_epochs : int
-    lr_decay, lr_min : float
-        Every update divides the learning rates of SGD by `lr_decay`, but not under `lr_min`.
-    r1 : float
-        Weight of the R1 penalty on D (eq-gan-r1).
     """
 
-    batch_size: int = 64
-    lr: float = 2e-4
-    noise_dim: int = 100
-    noise: str = "uniform"
-    k: int = 1
-    generator_loss: str = "non_saturating"
-    update: str = "alternating"
-    fresh_noise: bool = True
-    joint_pass: bool | None = None
     data_range: str = "unit"
     architecture: str = "mlp"
     generator_hidden: tuple[int, ...] | None = None
     discriminator_hidden: tuple[int, ...] | None = None
     pieces: int = 5
-    optimizer: str = "adam"
-    discriminator_lr: float | None = None
-    beta1: float = 0.5
-    beta2: float = 0.999
-    momentum: float = 0.5
-    momentum_final: float | None = None
-    momentum_epochs: int = 250
-    lr_decay: float = 1.0
-    lr_min: float = 1e-6
-    r1: float = 0.0
 
     def __post_init__(self):
         super().__post_init__()
-        require_choice("noise", self.noise, ("uniform", "normal"))
-        require_choice("generator_loss", self.generator_loss, ("non_saturating", "saturating"))
-        require_choice("update", self.update, ("alternating", "simultaneous"))
         require_choice("data_range", self.data_range, ("unit", "symmetric"))
-        require_choice("optimizer", self.optimizer, ("adam", "sgd"))
-        for name in ("noise_dim", "k"):
-            require(getattr(self, name) >= 1, f"{name} must be at least 1, got {getattr(self, name)}")
-        require(self.momentum_epochs >= 2, f"momentum_epochs must be at least 2, got {self.momentum_epochs}")
-        require(self.r1 >= 0, f"r1 must not be negative, got {self.r1}")
-        require(
-            self.discriminator_lr is None or self.discriminator_lr > 0,
-            f"discriminator_lr must be positive, got {self.discriminator_lr}",
-        )
-        require(self.lr_decay >= 1, f"lr_decay divides the learning rate: at least 1, got {self.lr_decay}")
-        if self.update == "simultaneous":
-            require(self.k == 1, f"simultaneous updates move G as often as D: k must be 1, got {self.k}")
-            require(self.fresh_noise, "simultaneous updates have no second draw of noise: leave fresh_noise alone")
 
     @classmethod
     def paper(cls, **overrides):
@@ -133,13 +63,10 @@ class GANConfig(TrainerConfig):
         return replace(paper, **overrides)
 
 
-class GANTrainer(Trainer):
+class GANTrainer(AdversarialTrainer):
     """Trains a generator against a discriminator; see the chapters "GAN theory" and "GANs in practice".
 
-    One step is one minibatch of data and one step of D; the generator's follows every k-th. The terms in
-    ``history``, means over the batch: ``loss_D`` and ``loss_G``, which are minimised (eq-gan-losses), and
-    ``d_real`` and ``d_fake``, the means of D(x) and D(G(z)) before D's step. In a step without one of G,
-    ``loss_G`` is that of the samples D saw.
+    The terms in ``history`` are those of `AdversarialTrainer`.
 
     Parameters
     ----------
@@ -157,8 +84,11 @@ class GANTrainer(Trainer):
     """
 
     Config = GANConfig
-    NETWORKS = ("generator", "discriminator")
     TAKES_POINTS = True
+
+    @property
+    def data_range(self):
+        return self.config.data_range
 
     def build_networks(self, spec):
         c = self.config
@@ -174,15 +104,6 @@ class GANTrainer(Trainer):
         )
         return {"generator": generator, "discriminator": discriminator}
 
-    def build_optimizers(self):
-        c, rates = self.config, self._first_rates()
-        if c.optimizer == "adam":
-            return {name: self.adam(self.networks[name], lr=lr, betas=(c.beta1, c.beta2)) for name, lr in rates.items()}
-        return {
-            name: torch.optim.SGD(self.networks[name].parameters(), lr=lr, momentum=c.momentum, fused=True)
-            for name, lr in rates.items()
-        }
-
     def initialise(self, data):
         """Let the paper's generator start at the mean image: its output bias is the logit of each pixel's mean."""
         c = self.config
@@ -190,183 +111,3 @@ class GANTrainer(Trainer):
         if c.architecture == "maxout" and of_images_in_unit_range and "generator" not in self._own_networks:
             mean = to_unit(data.images).mean(0).flatten()
             self.networks["generator"].last.bias.data.copy_(mean.clamp(1e-7, 1 - 1e-7).logit())
-
-    def can_compile(self, name):
-        return name == "generator" or (self.config.update == "alternating" and not self.config.r1)
-
-    def training_step(self, batch):
-        self._set_rates()
-        x = self._scaled(batch.x)
-        return self._simultaneous_step(x, batch) if self.config.update == "simultaneous" else self._step(x, batch)
-
-    def _step(self, x, batch):
-        """Algorithm 1: a step of D and, after every k-th, a step of G."""
-        c, G, D = self.config, self.wrapped["generator"], self.wrapped["discriminator"]
-        G_moves = (self.step + 1) % c.k == 0
-        reuse = G_moves and not c.fresh_noise
-
-        with torch.set_grad_enabled(reuse):
-            x_fake = self._generate(G, x, batch)
-        x.requires_grad_(c.r1 > 0)
-        logits_real, logits_fake = self._judge(D, x, x_fake.detach())
-        loss_D = discriminator_loss(logits_real, logits_fake)
-        terms = self._terms(loss_D, logits_real, logits_fake)
-        self.descend("discriminator", self._penalised(loss_D, logits_real, x), batch)
-
-        if G_moves:
-            if not reuse:
-                x_fake = self._generate(G, x, batch)
-            with self._frozen_discriminator() as D:
-                logits_fake = _logits(D(x_fake), x_fake)
-            terms["loss_G"] = self._of_generator(logits_fake)
-            self.descend("generator", terms["loss_G"], batch)
-        return terms
-
-    def _simultaneous_step(self, x, batch):
-        """The released code of the paper: both gradients at the same point, then both steps."""
-        c, G, D = self.config, self.wrapped["generator"], self.wrapped["discriminator"]
-        x_fake = self._generate(G, x, batch)
-        seen = x_fake.detach().requires_grad_()  # parts the graph, so that each loss moves its own network
-        x.requires_grad_(c.r1 > 0)
-        logits_real, logits_fake = self._judge(D, x, seen)
-        loss_D = discriminator_loss(logits_real, logits_fake) / 2
-        terms = self._terms(loss_D, logits_real, logits_fake)
-
-        (at_samples,) = torch.autograd.grad(self._of_generator(logits_fake) * batch.weight, seen, retain_graph=True)
-        loss_D = self._penalised(loss_D, logits_real, x)
-        for optimizer in self.optimizers.values():
-            optimizer.zero_grad()
-        self.fabric.backward(loss_D * batch.weight, inputs=list(self.networks["discriminator"].parameters()))
-        self.fabric.backward(x_fake, gradient=at_samples)
-        for optimizer in self.optimizers.values():
-            optimizer.step()
-        return terms
-
-    def compute_loss(self, network, batch):
-        x = self._scaled(batch.x)
-        x_fake = self._generate(network, x, batch)
-        logits_real, logits_fake = self._judge(self.networks["discriminator"], x, x_fake)
-        loss_D = discriminator_loss(logits_real, logits_fake)
-        return self._terms(loss_D / 2 if self.config.update == "simultaneous" else loss_D, logits_real, logits_fake)
-
-    @property
-    def generator(self):
-        """G, or the moving average of its weights where one is kept."""
-        return self.network
-
-    @property
-    def discriminator(self):
-        """D."""
-        self._need_fit()
-        return self.networks["discriminator"]
-
-    def sample_noise(self, n, seed=0):
-        """`n` rows of noise, (n, noise_dim), as in training."""
-        generator = torch.Generator().manual_seed(stream_seed(seed, SAMPLING, 0))
-        if self.config.noise == "normal":
-            return torch.randn(n, self.config.noise_dim, generator=generator)
-        return _spread(torch.rand(n, self.config.noise_dim, generator=generator))
-
-    def generate(self, z):
-        """G(z) for `z` (n, noise_dim): images (n, C, H, W) in [0, 1], or points (n, d)."""
-        self._need_fit()
-        return self._in_batches(lambda G, part: self._as_data(G(part)), z.float())
-
-    def sample(self, n, seed=0):
-        """`n` samples of the generator: images (n, C, H, W) in [0, 1], or points (n, d)."""
-        return self.generate(self.sample_noise(n, seed))
-
-    def discriminate(self, images):
-        """The logit a(x) of each image in [0, 1], or point: (N,). D(x) is its sigmoid."""
-        self._need_fit()
-        D = self.discriminator
-        return self._predict(lambda _, x: _logits(D(self._scaled(x)), x), images)
-
-    # Inside
-
-    def _generate(self, G, x, batch):
-        x_fake = G(self._noise(batch))
-        if x_fake.shape != x.shape:
-            raise ValueError(f"the generator gives {tuple(x_fake.shape)} where the data are {tuple(x.shape)}")
-        return x_fake
-
-    def _noise(self, batch):
-        if self.config.noise == "normal":
-            return self.noise(batch, self.config.noise_dim)
-        return _spread(self.noise(batch, self.config.noise_dim, kind="uniform"))
-
-    def _judge(self, D, x, x_fake):
-        joint = self.config.joint_pass
-        if joint is None:
-            joint = not any(isinstance(module, _BatchNorm) for module in self.networks["discriminator"].modules())
-        if joint:
-            both = torch.cat([x, x_fake])
-            return _logits(D(both), both).split([len(x), len(x_fake)])
-        return _logits(D(x), x), _logits(D(x_fake), x_fake)
-
-    @contextmanager
-    def _frozen_discriminator(self):
-        """D without gradients for its weights, which the generator's step does not need."""
-        D = self.networks["discriminator"]
-        weights = [weight for weight in D.parameters() if weight.requires_grad]
-        for weight in weights:
-            weight.requires_grad_(False)
-        try:
-            # Not the wrapped D: under several processes that one waits for gradients of its weights.
-            with self.fabric.autocast():
-                yield self.compiled["discriminator"]
-        finally:
-            for weight in weights:
-                weight.requires_grad_(True)
-
-    def _penalised(self, loss_D, logits_real, x):
-        r1 = self.config.r1
-        return loss_D + r1 * r1_penalty(logits_real, x) if r1 else loss_D
-
-    def _of_generator(self, logits_fake):
-        return generator_loss(logits_fake, self.config.generator_loss)
-
-    def _terms(self, loss_D, logits_real, logits_fake):
-        with torch.no_grad():
-            return {
-                "loss_D": loss_D.detach(),
-                "loss_G": self._of_generator(logits_fake),
-                "d_real": logits_real.sigmoid().mean(),
-                "d_fake": logits_fake.sigmoid().mean(),
-            }
-
-    def _first_rates(self):
-        c = self.config
-        return {"generator": c.lr, "discriminator": c.discriminator_lr or c.lr}
-
-    def _set_rates(self):
-        """The schedule of SGD, a function of the step alone, so that a resumed run has it too."""
-        c = self.config
-        if c.optimizer != "sgd" or (c.lr_decay == 1 and c.momentum_final is None):
-            return
-        progress = (self.step // self.steps_per_epoch - 1) / (c.momentum_epochs - 1)
-        momentum = c.momentum
-        if c.momentum_final is not None:
-            momentum += (c.momentum_final - c.momentum) * min(max(progress, 0), 1)
-        for name, lr in self._first_rates().items():
-            for group in self._raw_optimizers[name].param_groups:
-                group["lr"] = max(lr / c.lr_decay**self.step, c.lr_min)
-                group["momentum"] = momentum
-
-    def _scaled(self, x):
-        """Data as the networks see it."""
-        return 2 * x - 1 if self.config.data_range == "symmetric" and x.ndim == 4 else x
-
-    def _as_data(self, x):
-        return (x + 1) / 2 if self.config.data_range == "symmetric" and x.ndim == 4 else x
-
-
-def _spread(unit):
-    return (2 * unit - 1) * UNIFORM_LIMIT
-
-
-def _logits(output, x):
-    """D's answers as one float32 logit a row of `x`."""
-    if output.numel() != len(x):
-        raise ValueError(f"the discriminator must give one logit a row, got {tuple(output.shape)} for {len(x)} rows")
-    return output.reshape(len(x)).float()

@@ -163,7 +163,8 @@ def test_r1_adds_its_penalty_to_the_loss_of_d(images):
         trainer = GANTrainer(**SMALL, r1=r1, device="cpu")
         trainer.descend = lambda name, loss, batch: losses.append(loss.item()) if name == "discriminator" else None
         fit(trainer, images, max_steps=1)
-    x = trainer._batch(images.images, None, trainer._order(0, 50, "cpu"), 0).x.requires_grad_()
+    first = trainer._rows_of_epoch(0, 0)[0][0]
+    x = (images.images[first].float() / 255).requires_grad_()
     expected = 2 * r1_penalty(trainer.networks["discriminator"](x), x).item()
     assert losses[1] - losses[0] == pytest.approx(expected, rel=1e-3) and expected > 1e-4
 
