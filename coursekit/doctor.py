@@ -59,11 +59,11 @@ def _device(problems):
 
 
 def _data(problems):
-    from coursekit.data import EMBEDDED, IMAGE_SETS, SPLITS, data_folder, is_available
+    from coursekit.data import EMBEDDED, EMBEDDED_UNPAIRED, IMAGE_SETS, SPLITS, UNPAIRED_SETS, data_folder, is_available
 
     rows = [("data folder", str(data_folder()))]
-    for name in IMAGE_SETS:
-        if name in EMBEDDED:
+    for name in IMAGE_SETS + UNPAIRED_SETS:
+        if name in EMBEDDED + EMBEDDED_UNPAIRED:
             rows.append((f"data {name}", "embedded"))
             continue
         missing = [split for split in SPLITS if not is_available(name, split)]

@@ -1,5 +1,6 @@
 """Images in, tensors out: embedded, downloaded, generated."""
 
+from coursekit.data.availability import is_available
 from coursekit.data.conversion import binarize, to_float
 from coursekit.data.densities import (
     gaussian_mixture,
@@ -10,7 +11,7 @@ from coursekit.data.densities import (
 )
 from coursekit.data.download import data_folder
 from coursekit.data.embedded import EMBEDDED
-from coursekit.data.images import IMAGE_SETS, SPLITS, ImageSet, is_available, load_images
+from coursekit.data.images import IMAGE_SETS, SPLITS, ImageSet, load_images
 from coursekit.data.unpaired import EMBEDDED_UNPAIRED, UNPAIRED_SETS, load_unpaired
 from coursekit.errors import DataUnavailable, OfflineFallbackWarning
 

@@ -28,15 +28,21 @@ class RemoteFile:
 
 @dataclass(frozen=True)
 class RemoteSet:
-    """A data set: its folder below the root, base addresses to try in order, and (images, labels) of each split."""
+    """A data set: its folder below the root, base addresses to try in order, and the files of each split."""
 
     folder: str
     mirrors: tuple[str, ...]
-    splits: dict[str, tuple[RemoteFile, RemoteFile]]
+    splits: dict[str, tuple[RemoteFile, ...]]
     classes: tuple[str, ...]
 
 
-# Sizes and SHA-256 are those of the files whose MD5 the publishers state.
+_CIFAR10_ARCHIVE = RemoteFile(
+    "cifar-10-binary.tar.gz",
+    170_052_171,
+    "c4a38c50a1bc5f3a1c5537f2155ab9d68f9f25eb1ed8d9dddda3db29a59bca1dd",
+)
+
+# Sizes and SHA-256 are those of the files whose MD5 the publishers state; of CIFAR-10, c32a1d4ab5d03f1284b67883e8d87530.
 REGISTRY = {
     "mnist": RemoteSet(
         folder="MNIST/raw",
@@ -117,6 +123,15 @@ REGISTRY = {
             "Ankle boot",
         ),
     ),
+    "cifar10": RemoteSet(
+        folder="CIFAR10",
+        mirrors=(
+            "https://www.cs.toronto.edu/~kriz/",
+            "https://storage.googleapis.com/s4tf-hosted-binaries/datasets/CIFAR10/",
+        ),
+        splits={"train": (_CIFAR10_ARCHIVE,), "test": (_CIFAR10_ARCHIVE,)},
+        classes=("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"),
+    ),
 }
 
 
@@ -124,7 +139,7 @@ class _Bar(tqdm):
     """Pooch resets the bar before it fills it up at the end; tqdm would forget the time and draw an empty bar."""
 
     def reset(self, total=None):
-        self.n = 0
+        self.n = 0 if self.total else self.n
 
 
 def data_folder(root=None):
@@ -180,24 +195,14 @@ def verified_bytes(remote, file, root):
     content, problem = read_verified(target, file)
     if content is not None:
         return content
-    if downloads_forbidden():
-        raise DataUnavailable(
-            f"{target} {problem}, and COURSEKIT_OFFLINE forbids downloading it. Unset COURSEKIT_OFFLINE, or point "
-            "COURSEKIT_DATA at a folder that holds the file."
-        )
-    failures = {}
-    for attempt in range(ROUNDS):
-        if attempt:
-            time.sleep(PAUSE)
-        for mirror in remote.mirrors:
-            content, failures[mirror] = _download(mirror + file.name, file, target, problem)
-            if content is not None:
-                return content
-    tried = "; ".join(f"{mirror} ({failure})" for mirror, failure in failures.items())
-    raise DataUnavailable(
-        f"{target} {problem} and could not be downloaded. Tried {tried}. Check the network, or point COURSEKIT_DATA "
-        "at a folder that holds the file."
-    )
+
+    def keep(part):
+        content, damage = read_verified(part, file)
+        if content is not None:
+            os.replace(part, target)
+        return content, damage
+
+    return fetch(remote.mirrors, file.name, target, problem, keep, size=file.size)
 
 
 def read_verified(path, file):
@@ -213,37 +218,88 @@ def read_verified(path, file):
     return content, None
 
 
-def _download(url, file, target, problem):
-    """(content, None) after moving a verified download to `target`, or (None, what went wrong at this mirror)."""
+def fetch(mirrors, name, target, problem, accept, size=None):
+    """What `accept` makes of the first good download, trying every mirror in turn, twice.
+
+    Parameters
+    ----------
+    mirrors : tuple of str
+        Base addresses.
+    name : str
+        What to append to each.
+    target : pathlib.Path
+        The file that is wanted. Downloads go to a temporary file in its folder, which is gone when this returns.
+    problem : str
+        Why `target` is wanted, as ``"is missing"``.
+    accept : callable
+        Takes the path of a finished download. Returns a value and None, or None and what is wrong with the download.
+    size : int, optional
+        Bytes expected, for the progress bar.
+
+    Returns
+    -------
+    object
+        The value of `accept`.
+
+    Raises
+    ------
+    DataUnavailable
+        If downloads are forbidden, if no mirror has a download that `accept` takes, or if the folder cannot be
+        written to.
+    """
+    if downloads_forbidden():
+        raise DataUnavailable(
+            f"{target} {problem}, and COURSEKIT_OFFLINE forbids downloading it. Unset COURSEKIT_OFFLINE, or point "
+            "COURSEKIT_DATA at a folder that holds the file."
+        )
+    failures = {}
+    for attempt in range(ROUNDS):
+        if attempt:
+            time.sleep(PAUSE)
+        for mirror in mirrors:
+            value, failures[mirror] = _download(mirror + name, name, target, problem, accept, size)
+            if value is not None:
+                return value
+    tried = "; ".join(f"{mirror} ({failure})" for mirror, failure in failures.items())
+    raise DataUnavailable(
+        f"{target} {problem} and could not be downloaded. Tried {tried}. Check the network, or point COURSEKIT_DATA "
+        "at a folder that holds the file."
+    )
+
+
+def _download(url, name, target, problem, accept, size):
+    """(value, None) of `accept` on a download beside `target`, or (None, what went wrong at this mirror)."""
     import pooch
     import requests
 
-    # In the same folder, so that the move is one atomic step; its own name, so that two processes never share it.
-    part = target.with_name(f".{target.name}.{uuid4().hex}.part")
+    # In the same folder, so that a move is one atomic step; its own name, so that two processes never share it.
+    part = target.with_name(f".{name}.{uuid4().hex}.part")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        with _Bar(total=file.size, desc=file.name, unit="B", unit_scale=True, delay=0.5) as bar:
+        with _Bar(total=size, desc=name, unit="B", unit_scale=True, delay=0.5) as bar:
             download = pooch.HTTPDownloader(
                 progressbar=bar, chunk_size=2**16, timeout=TIMEOUT, headers={"Accept-Encoding": "identity"}
             )
             download(url, str(part), None)
-        content, damage = read_verified(part, file)
-        if damage:
-            return None, f"what it sent {damage}"
-        os.replace(part, target)
-        return content, None
+        value, damage = accept(part)
+        return (None, f"what it sent {damage}") if damage else (value, None)
     except requests.RequestException as error:
         return None, _explain(error)
     except OSError as error:
-        raise DataUnavailable(
-            f"{target} {problem} and cannot be written ({error.strerror}). Point COURSEKIT_DATA at a folder that "
-            "holds the file, or at one that you may write to."
-        ) from None
+        raise cannot_write(target, problem, error) from None
     finally:
         try:
             part.unlink(missing_ok=True)
         except OSError:
             pass
+
+
+def cannot_write(target, problem, error):
+    """The `DataUnavailable` for a folder that refuses what has to be written to it."""
+    return DataUnavailable(
+        f"{target} {problem} and cannot be written ({error.strerror}). Point COURSEKIT_DATA at a folder that "
+        "holds the file, or at one that you may write to."
+    )
 
 
 def _explain(error):

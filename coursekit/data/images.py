@@ -6,11 +6,14 @@ from dataclasses import dataclass, replace
 import torch
 
 from coursekit.data import download, embedded
+from coursekit.data.cifar import decode_cifar10
+from coursekit.data.emoji import FILE, FOLDER, emoji_rows, load_emoji, read_emoji
 from coursekit.data.idx import decode_idx
 from coursekit.errors import DataUnavailable, OfflineFallbackWarning
 
-IMAGE_SETS = ("digits", "digits_8x8", "mnist", "fashion_mnist")
+IMAGE_SETS = ("digits", "digits_8x8", "mnist", "fashion_mnist", "cifar10", "emoji_blob", "emoji_noto")
 SPLITS = ("train", "test")
+_EMOJI = {"emoji_blob": "blob", "emoji_noto": "noto"}
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -119,9 +122,11 @@ def load_images(name, split="train", *, root=None, offline=None):
 
     Parameters
     ----------
-    name : {"digits", "digits_8x8", "mnist", "fashion_mnist"}
-        ``"digits"`` and ``"digits_8x8"``, the same images at their native size, are embedded.
+    name : {"digits", "digits_8x8", "mnist", "fashion_mnist", "cifar10", "emoji_blob", "emoji_noto"}
+        ``"digits"`` and ``"digits_8x8"``, the same images at their native size, are embedded. The two sets of emoji
+        are RGB of 32 x 32 on white ground, without labels; row i of both is the same emoji, drawn in 2017 and in 2020.
     split : {"train", "test"}
+        Of the emoji, 862 and 216.
     root : path-like, optional
         The data folder. Default: the environment variable ``COURSEKIT_DATA``, else the user's cache folder.
     offline : {"digits", "digits_8x8"}, optional
@@ -144,6 +149,9 @@ def load_images(name, split="train", *, root=None, offline=None):
     ----------
     MNIST: Y. LeCun, L. Bottou, Y. Bengio and P. Haffner, "Gradient-based learning applied to document recognition",
     Proceedings of the IEEE 86(11), 1998. Fashion-MNIST: H. Xiao, K. Rasul and R. Vollgraf, arXiv:1708.07747, 2017.
+    CIFAR-10: A. Krizhevsky, "Learning multiple layers of features from tiny images", University of Toronto, 2009.
+    Emoji: Google, https://github.com/googlefonts/noto-emoji; see `coursekit.data.emoji.load_emoji` for how they are
+    built.
     """
     require_known(name, IMAGE_SETS, "data set")
     require_known(split, SPLITS, "split")
@@ -161,30 +169,39 @@ def load_images(name, split="train", *, root=None, offline=None):
     return _load_embedded(offline, split, source=f"{offline} (embedded; {name} unavailable)")
 
 
-def is_available(name, split="train", *, root=None):
-    """Whether `load_images` finds this set without downloading anything: embedded, or on disk and undamaged."""
-    require_known(name, IMAGE_SETS, "data set")
-    require_known(split, SPLITS, "split")
-    if name in embedded.EMBEDDED:
-        return True
-    remote = download.REGISTRY[name]
-    folder = download.data_folder(root) / remote.folder
-    return all(download.read_verified(folder / file.name, file)[0] is not None for file in remote.splits[split])
-
-
 def _load_embedded(name, split, source):
     images, labels = {"digits": embedded.digits, "digits_8x8": embedded.digits_8x8}[name](split)
     return ImageSet(images, labels, name=name, classes=tuple("0123456789"), source=source)
 
 
-def _load_downloaded(name, split, root):
-    remote = download.REGISTRY[name]
+def images_are_here(name, split, root):
+    """Whether `load_images` finds the set without downloading anything."""
+    if name in embedded.EMBEDDED:
+        return True
     folder = download.data_folder(root)
-    images, labels = (
-        torch.from_numpy(decode_idx(download.verified_bytes(remote, file, folder), file.name))
-        for file in remote.splits[split]
-    )
-    return ImageSet(images.unsqueeze(1), labels.to(torch.int64), name=name, classes=remote.classes, source=name)
+    if name in _EMOJI:
+        return read_emoji(folder / FOLDER / FILE)[0] is not None
+    remote = download.REGISTRY[name]
+    files = (download.read_verified(folder / remote.folder / file.name, file)[0] for file in remote.splits[split])
+    return all(content is not None for content in files)
+
+
+def _load_downloaded(name, split, root):
+    folder = download.data_folder(root)
+    if name in _EMOJI:
+        images, exact = load_emoji(_EMOJI[name], folder)
+        source = name if exact else f"{name} (own build, rounded differently from the book's)"
+        return ImageSet(torch.from_numpy(images[emoji_rows(split)]), None, name=name, classes=None, source=source)
+    remote = download.REGISTRY[name]
+    contents = [(download.verified_bytes(remote, file, folder), file.name) for file in remote.splits[split]]
+    if name == "cifar10":
+        ((archive, file_name),) = contents
+        images, labels = decode_cifar10(archive, split, file_name)
+    else:
+        images, labels = (decode_idx(*content) for content in contents)
+        images = images[:, None]
+    images, labels = torch.from_numpy(images), torch.from_numpy(labels).to(torch.int64)
+    return ImageSet(images, labels, name=name, classes=remote.classes, source=name)
 
 
 def _require(tensor, name, dtype, shape, n_axes):

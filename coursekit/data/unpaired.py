@@ -1,10 +1,17 @@
 """Two sets of images without pairs: what a translator between two styles is trained on."""
 
-from coursekit.data.coloured_digits import coloured_digits
-from coursekit.data.images import SPLITS, ImageSet, require_known
+import warnings
 
-UNPAIRED_SETS = ("coloured_digits",)
+import torch
+
+from coursekit.data import download
+from coursekit.data.coloured_digits import coloured_digits
+from coursekit.data.emoji import emoji_halves, emoji_rows, load_emoji
+from coursekit.data.images import SPLITS, ImageSet, images_are_here, require_known
+from coursekit.errors import DataUnavailable, OfflineFallbackWarning
+
 EMBEDDED_UNPAIRED = ("coloured_digits",)
+UNPAIRED_SETS = (*EMBEDDED_UNPAIRED, "emoji")
 _DIGITS = tuple("0123456789")
 
 
@@ -28,8 +35,37 @@ def load_unpaired(name, split="train", *, root=None, offline=None, size=None, st
     """
     require_known(name, UNPAIRED_SETS, "unpaired data set")
     require_known(split, SPLITS, "split")
-    source = f"{name} (embedded)"
+    if offline is not None:
+        require_known(offline, EMBEDDED_UNPAIRED, "embedded set for offline=")
+    if name in EMBEDDED_UNPAIRED:
+        return _load_embedded(name, split, source=f"{name} (embedded)")
+    try:
+        return _load_emoji(split, root)
+    except DataUnavailable as error:
+        if offline is None:
+            choices = " or ".join(f'offline="{choice}"' for choice in EMBEDDED_UNPAIRED)
+            raise DataUnavailable(f"{name}: {error} Or pass {choices} to use an embedded set instead.") from None
+        warnings.warn(f"{name} is replaced by the embedded {offline}: {error}", OfflineFallbackWarning, stacklevel=2)
+    return _load_embedded(offline, split, source=f"{offline} (embedded; {name} unavailable)")
+
+
+def unpaired_are_here(name, split, root):
+    """Whether `load_unpaired` finds the set without downloading anything."""
+    return name in EMBEDDED_UNPAIRED or images_are_here("emoji_blob", split, root)
+
+
+def _load_embedded(name, split, source):
     return tuple(
         ImageSet(images, labels, name=f"{name}/{side}", classes=_DIGITS, source=source)
         for side, (images, labels) in zip("XY", coloured_digits(split))
     )
+
+
+def _load_emoji(split, root):
+    x_rows, y_rows = emoji_halves() if split == "train" else (emoji_rows("test"),) * 2
+    sets = []
+    for style, rows in (("blob", x_rows), ("noto", y_rows)):
+        images, exact = load_emoji(style, download.data_folder(root))
+        source = "emoji" if exact else "emoji (own build, rounded differently from the book's)"
+        sets.append(ImageSet(torch.from_numpy(images[rows]), None, f"emoji_{style}", None, source))
+    return tuple(sets)
