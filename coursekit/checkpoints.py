@@ -9,8 +9,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
+from safetensors import SafetensorError
+from safetensors.torch import load, save
 
 from coursekit.errors import CheckpointError
 
@@ -85,13 +85,14 @@ def read(path):
     if not path.is_file():
         raise CheckpointError(f"{path} is not there. Save a run with trainer.save(path) or coursekit train --out.")
     try:
-        with safe_open(path, framework="pt") as file:
-            header = file.metadata() or {}
-            tensors = {name: file.get_tensor(name) for name in file.keys()}
+        # In one go: safe_open opens the file twice, and a run that is training may replace it in between.
+        data = path.read_bytes()
+        tensors = load(data)
     except (OSError, SafetensorError) as error:
         raise CheckpointError(
             f"{path} is damaged or not a safetensors file ({error}). Train or copy it again."
         ) from error
+    header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")]).get("__metadata__", {})
     if header.get("format") != FORMAT:
         raise CheckpointError(f"{path} is a safetensors file, but not a run saved by coursekit.")
     if header.get("version") != str(VERSION):
