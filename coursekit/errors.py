@@ -19,3 +19,7 @@ class CheckpointError(CoursekitError):
 
 class OfflineFallbackWarning(UserWarning):
     """An embedded data set stands in for one that is not available."""
+
+
+class SkippedFilesWarning(UserWarning):
+    """A folder of images holds files that cannot be used; the message names them."""

@@ -11,9 +11,10 @@ from coursekit.data.densities import (
 )
 from coursekit.data.download import data_folder
 from coursekit.data.embedded import EMBEDDED
+from coursekit.data.folder_images import FolderImages
 from coursekit.data.images import IMAGE_SETS, SPLITS, ImageSet, load_images
 from coursekit.data.unpaired import EMBEDDED_UNPAIRED, UNPAIRED_SETS, load_unpaired
-from coursekit.errors import DataUnavailable, OfflineFallbackWarning
+from coursekit.errors import DataUnavailable, OfflineFallbackWarning, SkippedFilesWarning
 
 __all__ = [
     "EMBEDDED",
@@ -22,8 +23,10 @@ __all__ = [
     "SPLITS",
     "UNPAIRED_SETS",
     "DataUnavailable",
+    "FolderImages",
     "ImageSet",
     "OfflineFallbackWarning",
+    "SkippedFilesWarning",
     "binarize",
     "data_folder",
     "gaussian_mixture",
