@@ -14,8 +14,10 @@ from coursekit.metrics.latent import active_units, kl_per_dimension
 from coursekit.metrics.parzen import SIGMAS, ParzenResult, parzen_log_likelihood, parzen_protocol, select_sigma
 from coursekit.metrics.representation import hoyer_sparsity, linear_probe_accuracy, relative_sensitivity
 from coursekit.metrics.scores import classifier_score
+from coursekit.metrics.translation import ColourMatching, paired_error, retrieval_accuracy
 
 __all__ = [
+    "ColourMatching",
     "ParzenResult",
     "SIGMAS",
     "accuracy",
@@ -33,9 +35,11 @@ __all__ = [
     "memorisation_ratio",
     "mode_coverage",
     "nearest_neighbours",
+    "paired_error",
     "parzen_log_likelihood",
     "parzen_protocol",
     "precision_recall",
     "relative_sensitivity",
+    "retrieval_accuracy",
     "select_sigma",
 ]

@@ -1,6 +1,6 @@
 """Exact statements about distributions, computed rather than estimated."""
 
-from coursekit.theory import dirac_gan, divergences, gan, gaussian_classes
+from coursekit.theory import dirac_gan, divergences, gan, gaussian_classes, translation
 from coursekit.theory.divergences import jensen_shannon, kl_divergence
 from coursekit.theory.gan import (
     criterion,
@@ -26,6 +26,7 @@ __all__ = [
     "non_saturating_criterion",
     "optimal_discriminator",
     "shared_covariance_posterior",
+    "translation",
     "value",
     "wasserstein_1",
 ]
