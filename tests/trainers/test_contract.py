@@ -15,6 +15,8 @@ from coursekit.trainers import (
     AutoregressiveTrainer,
     CheckpointError,
     ClassifierTrainer,
+    CycleGANTrainer,
+    DCGANTrainer,
     GANConfig,
     GANTrainer,
     TrainingDiverged,
@@ -22,9 +24,15 @@ from coursekit.trainers import (
     base,
     load_trainer,
 )
+from coursekit.trainers.adversarial import AdversarialTrainer
 
 SMALL = {"hidden": (12,), "batch_size": 16, "epochs": 3, "lr": 1e-2}
 SMALL_GAN = {"noise_dim": 4, "generator_hidden": (12, 12), "discriminator_hidden": (12,), "batch_size": 16, "epochs": 3}
+SMALL_DCGAN = {"noise_dim": 4, "width": 4, "batch_size": 16, "epochs": 3, "ema_decay": 0.9}
+SMALL_CYCLEGAN = {
+    "width": 2, "blocks": 1, "discriminator_layers": 1, "pool_size": 20, "flip": True,
+    "batch_size": 16, "epochs": 3, "decay_epochs": 2, "ema_decay": 0.9,
+}  # fmt: skip
 MAKERS = {
     "classifier": lambda **options: ClassifierTrainer(**SMALL | options),
     "autoencoder": lambda **options: AutoencoderTrainer(
@@ -39,6 +47,8 @@ MAKERS = {
     "gan of the paper with moving average": lambda **options: GANTrainer(
         **dataclasses.asdict(GANConfig.paper(**SMALL_GAN, momentum_epochs=2, ema_decay=0.9)) | options
     ),
+    "dcgan with moving average": lambda **options: DCGANTrainer(**SMALL_DCGAN | options),
+    "cyclegan with moving average": lambda **options: CycleGANTrainer(**SMALL_CYCLEGAN | options),
 }
 STEPS_PER_EPOCH = 4
 
@@ -48,9 +58,22 @@ def make(request):
     return request.param
 
 
+@pytest.fixture
+def data(make, images):
+    """What the trainer under test is fitted on: images, or two sets of them of unequal size."""
+    if not make().TAKES_PAIRS:
+        return images
+    return images, dataclasses.replace(images.take(40), images=255 - images.images[:40], name="negatives")
+
+
+def each(change, data):
+    """`change` of the images, or of both sets."""
+    return tuple(change(part) for part in data) if isinstance(data, tuple) else change(data)
+
+
 def losses(trainer):
     """What the model minimises, step by step: the discriminator's loss where there are two."""
-    return trainer.history["loss" if "loss" in trainer.history else "loss_D"]
+    return trainer.history[next(name for name in ("loss", "loss_D", "loss_D_X") if name in trainer.history)]
 
 
 def fit(trainer, images, **options):
@@ -67,38 +90,38 @@ def assert_same_run(first, second):
     assert first.step == second.step
 
 
-def test_fit_returns_self_and_records_every_step(make, images):
+def test_fit_returns_self_and_records_every_step(make, data):
     trainer = make()
-    assert fit(trainer, images) is trainer
+    assert fit(trainer, data) is trainer
     assert trainer.history["step"] == list(range(1, 3 * STEPS_PER_EPOCH + 1))
     assert trainer.history["epoch"][-1] == 3
     assert {len(values) for values in trainer.history.values()} == {3 * STEPS_PER_EPOCH}
-    if not isinstance(trainer, GANTrainer):  # two losses at odds need not fall
+    if "loss" in trainer.history:  # two losses at odds need not fall
         assert losses(trainer)[-1] < losses(trainer)[0]
 
 
-def test_same_seed_gives_the_same_run_and_another_seed_another(make, images):
-    first, second = fit(make(), images), fit(make(), images)
+def test_same_seed_gives_the_same_run_and_another_seed_another(make, data):
+    first, second = fit(make(), data), fit(make(), data)
     assert_same_run(first, second)
-    other = fit(make(seed=1), images)
+    other = fit(make(seed=1), data)
     assert losses(other) != losses(first)
 
 
 @pytest.mark.parametrize("stop", [3, STEPS_PER_EPOCH, STEPS_PER_EPOCH + 1])
-def test_resumed_run_equals_the_uninterrupted_one(make, images, tmp_path, stop):
-    whole = fit(make(), images, validation=images)
-    fit(make(), images, max_steps=stop, validation=images).save(tmp_path / "run.safetensors")
+def test_resumed_run_equals_the_uninterrupted_one(make, data, tmp_path, stop):
+    whole = fit(make(), data, validation=data)
+    fit(make(), data, max_steps=stop, validation=data).save(tmp_path / "run.safetensors")
     torch.manual_seed(123)
     resumed = load_trainer(tmp_path / "run.safetensors")
-    fit(resumed, images, validation=images)
+    fit(resumed, data, validation=data)
     assert_same_run(whole, resumed)
 
 
-def test_fitting_twice_goes_on_to_the_larger_total(make, images):
-    whole = fit(make(), images, epochs=2)
-    parts = fit(make(), images, epochs=1)
-    parts.evaluate(images)
-    assert_same_run(whole, fit(parts, images, epochs=2))
+def test_fitting_twice_goes_on_to_the_larger_total(make, data):
+    whole = fit(make(), data, epochs=2)
+    parts = fit(make(), data, epochs=1)
+    parts.evaluate(data)
+    assert_same_run(whole, fit(parts, data, epochs=2))
 
 
 @pytest.mark.parametrize(
@@ -114,19 +137,19 @@ def test_fit_stops_at_the_limit_that_comes_first(images, limits, steps):
     assert fit(MAKERS["vae"](), images, **limits).step == steps
 
 
-def test_fit_leaves_the_callers_random_numbers_and_settings_alone(make, images):
+def test_fit_leaves_the_callers_random_numbers_and_settings_alone(make, data):
     state, precision = torch.get_rng_state(), torch.get_float32_matmul_precision()
     handler = signal.getsignal(signal.SIGINT)
-    fit(make(), images)
+    fit(make(), data)
     assert torch.equal(torch.get_rng_state(), state)
     assert torch.get_float32_matmul_precision() == precision
     assert signal.getsignal(signal.SIGINT) is handler
 
 
-def test_fit_that_has_nothing_to_do_says_so(make, images):
-    trainer = fit(make(), images, epochs=1)
+def test_fit_that_has_nothing_to_do_says_so(make, data):
+    trainer = fit(make(), data, epochs=1)
     with pytest.warns(UserWarning, match="4 steps .* larger epochs"):
-        fit(trainer, images, epochs=1)
+        fit(trainer, data, epochs=1)
     assert trainer.step == STEPS_PER_EPOCH
 
 
@@ -136,21 +159,21 @@ def test_float_images_and_bare_tensors_are_the_same_data(images):
         assert fit(MAKERS["vae"](), floats).history["loss"] == pytest.approx(first.history["loss"], rel=1e-5)
 
 
-def test_evaluate_is_the_mean_over_all_images_whatever_the_batches(make, images, monkeypatch):
-    trainer = fit(make(), images, epochs=1)
-    if isinstance(trainer, (VAETrainer, AutoregressiveTrainer, GANTrainer)):
+def test_evaluate_is_the_mean_over_all_images_whatever_the_batches(make, data, monkeypatch):
+    trainer = fit(make(), data, epochs=1)
+    if isinstance(trainer, (VAETrainer, AutoregressiveTrainer, AdversarialTrainer)):
         monkeypatch.setattr(type(trainer), "noise", lambda self, batch, *shape, **kind: torch.zeros(len(batch), *shape))
-    at_once = trainer.evaluate(images)
+    at_once = trainer.evaluate(data)
     monkeypatch.setattr(base, "INFERENCE_BATCH", 7)
-    assert trainer.evaluate(images) == pytest.approx(at_once, rel=1e-5)
+    assert trainer.evaluate(data) == pytest.approx(at_once, rel=1e-5)
     assert at_once.keys() == trainer.history.keys() - {"step", "epoch"}
 
 
-def test_validation_is_recorded_once_an_epoch(make, images):
-    trainer = fit(make(), images, validation=images.take(10))
+def test_validation_is_recorded_once_an_epoch(make, data):
+    trainer = fit(make(), data, validation=(few := each(lambda part: part.take(10), data)))
     assert trainer.validation_history["epoch"] == [1, 2, 3]
     last = {name: values[-1] for name, values in trainer.validation_history.items()}
-    assert last == {"step": 12, "epoch": 3} | trainer.evaluate(images.take(10))
+    assert last == {"step": 12, "epoch": 3} | trainer.evaluate(few)
 
 
 def test_validation_leaves_dropout_on_for_the_next_epoch(images):
@@ -164,18 +187,18 @@ def test_validation_leaves_dropout_on_for_the_next_epoch(images):
     assert history(validation=images) == history()
 
 
-def test_divergence_names_the_step_and_the_loss_and_spares_the_checkpoint(make, images, tmp_path):
-    trainer = fit(make(), images, max_steps=2, checkpoint=tmp_path / "run.safetensors")
+def test_divergence_names_the_step_and_the_loss_and_spares_the_checkpoint(make, data, tmp_path):
+    trainer = fit(make(), data, max_steps=2, checkpoint=tmp_path / "run.safetensors")
     before = (tmp_path / "run.safetensors").read_bytes()
     with torch.no_grad():
         next(trainer.networks[trainer.NETWORKS[0]].parameters()).fill_(float("nan"))
     with pytest.raises(TrainingDiverged, match=r"loss\w* is nan at step 3\b.*Lower the learning rate"):
-        fit(trainer, images, checkpoint=tmp_path / "run.safetensors")
+        fit(trainer, data, checkpoint=tmp_path / "run.safetensors")
     assert (tmp_path / "run.safetensors").read_bytes() == before
 
 
-def test_ctrl_c_ends_after_the_step_under_way_and_the_run_can_go_on(make, images, monkeypatch, capsys):
-    whole = fit(make(), images)
+def test_ctrl_c_ends_after_the_step_under_way_and_the_run_can_go_on(make, data, monkeypatch, capsys):
+    whole = fit(make(), data)
     trainer = make()
     step = type(trainer).training_step
 
@@ -185,12 +208,12 @@ def test_ctrl_c_ends_after_the_step_under_way_and_the_run_can_go_on(make, images
         return step(self, batch)
 
     monkeypatch.setattr(type(trainer), "training_step", interrupted_step)
-    fit(trainer, images)
+    fit(trainer, data)
     assert trainer.interrupted and trainer.step == 5 and len(losses(trainer)) == 5
     assert "Stopped by Ctrl-C after step 5 of 12" in capsys.readouterr().err
-    trainer.evaluate(images)
+    trainer.evaluate(data)
     monkeypatch.undo()
-    assert_same_run(whole, fit(trainer, images))
+    assert_same_run(whole, fit(trainer, data))
     assert not trainer.interrupted
 
 
@@ -205,20 +228,20 @@ def test_second_ctrl_c_interrupts_at_once(images, monkeypatch):
         fit(MAKERS["vae"](), images)
 
 
-def test_checkpoint_every_n_steps_writes_a_run_that_loads(make, images, tmp_path, monkeypatch):
+def test_checkpoint_every_n_steps_writes_a_run_that_loads(make, data, tmp_path, monkeypatch):
     saved = []
     write = checkpoints.write
     monkeypatch.setattr(checkpoints, "write", lambda path, *rest: (saved.append(rest[1]["step"]), write(path, *rest)))
-    fit(make(), images, checkpoint=tmp_path / "run.safetensors", checkpoint_every=5)
+    fit(make(), data, checkpoint=tmp_path / "run.safetensors", checkpoint_every=5)
     assert saved == [5, 10, 12]
     assert load_trainer(tmp_path / "run.safetensors").step == 12
 
 
-def test_every_prediction_survives_saving(make, images, tmp_path):
-    trainer = fit(make(), images)
+def test_every_prediction_survives_saving(make, data, tmp_path):
+    trainer = fit(make(), data)
     trainer.save(tmp_path / "deep" / "run.safetensors")
     loaded = type(trainer).load(tmp_path / "deep" / "run.safetensors")
-    assert loaded.evaluate(images) == trainer.evaluate(images)
+    assert loaded.evaluate(data) == trainer.evaluate(data)
     assert loaded.config == trainer.config and loaded.history == trainer.history
 
 
@@ -251,8 +274,8 @@ def test_moving_average_follows_its_recursion_and_is_what_predicts(images):
     assert not torch.equal(predicting, seen[-1])
 
 
-def test_optimizers_are_fused_on_cpu(make, images):
-    trainer = fit(make(), images, max_steps=1)
+def test_optimizers_are_fused_on_cpu(make, data):
+    trainer = fit(make(), data, max_steps=1)
     assert all(group["fused"] for optimizer in trainer._raw_optimizers.values() for group in optimizer.param_groups)
 
 
@@ -264,19 +287,19 @@ def test_bf16_follows_float32_closely(images):
 
 
 @pytest.mark.slow
-def test_compiled_network_trains_to_the_same_losses(make, images):
+def test_compiled_network_trains_to_the_same_losses(make, data):
     with warnings.catch_warnings():
         # torch.compile warns of its own internals, differently in every release.
         warnings.simplefilter("ignore")
-        compiled = fit(make(compile=True), images, max_steps=6)
-    assert losses(compiled) == pytest.approx(losses(fit(make(), images, max_steps=6)), rel=1e-3)
+        compiled = fit(make(compile=True), data, max_steps=6)
+    assert losses(compiled) == pytest.approx(losses(fit(make(), data, max_steps=6)), rel=1e-3)
 
 
 @pytest.mark.cuda
-def test_resumed_run_on_cuda_equals_the_uninterrupted_one(make, images, tmp_path):
-    whole = fit(make(device="cuda"), images)
-    fit(make(device="cuda"), images, max_steps=5).save(tmp_path / "run.safetensors")
-    assert_same_run(whole, fit(load_trainer(tmp_path / "run.safetensors", device="cuda"), images))
+def test_resumed_run_on_cuda_equals_the_uninterrupted_one(make, data, tmp_path):
+    whole = fit(make(device="cuda"), data)
+    fit(make(device="cuda"), data, max_steps=5).save(tmp_path / "run.safetensors")
+    assert_same_run(whole, fit(load_trainer(tmp_path / "run.safetensors", device="cuda"), data))
 
 
 # Bad input
@@ -305,12 +328,12 @@ def test_device_that_is_not_there_is_named(images):
             fit(MAKERS["vae"](device="cuda"), images)
 
 
-def test_other_data_than_the_runs_are_refused_and_nothing_changes(make, images):
-    trainer = fit(make(), images, max_steps=3)
-    with pytest.raises(ValueError, match="fitted on 50 images.*these are 40"):
-        fit(trainer, images.take(40))
+def test_other_data_than_the_runs_are_refused_and_nothing_changes(make, data):
+    trainer = fit(make(), data, max_steps=3)
+    with pytest.raises(ValueError, match="fitted on 50 .*these are 30"):
+        fit(trainer, each(lambda part: part.take(30), data))
     with pytest.raises(ValueError, match=r"shape \(1, 8, 8\); these have \(1, 8, 6\)"):
-        trainer.evaluate(images.images[..., :6])
+        trainer.evaluate(each(lambda part: part.images[..., :6], data))
     assert trainer.step == 3
 
 
@@ -322,8 +345,8 @@ def test_images_of_a_wrong_kind_are_refused(make, wrong):
         fit(make(), wrong)
 
 
-def test_trainer_without_a_fit_says_so(make, tmp_path, images):
-    for use in (lambda t: t.save(tmp_path / "x"), lambda t: t.evaluate(images), lambda t: t.network):
+def test_trainer_without_a_fit_says_so(make, tmp_path, data):
+    for use in (lambda t: t.save(tmp_path / "x"), lambda t: t.evaluate(data), lambda t: t.network):
         with pytest.raises(CheckpointError, match="no network yet: fit it"):
             use(make())
 
