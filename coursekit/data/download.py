@@ -39,7 +39,7 @@ class RemoteSet:
 _CIFAR10_ARCHIVE = RemoteFile(
     "cifar-10-binary.tar.gz",
     170_052_171,
-    "c4a38c50a1bc5f3a1c5537f2155ab9d68f9f25eb1ed8d9dddda3db29a59bca1dd",
+    "c4a38c50a1bc5f3a1c5537f2155ab9d68f9f25eb1ed8d9ddda3db29a59bca1dd",
 )
 
 # Sizes and SHA-256 are those of the files whose MD5 the publishers state; of CIFAR-10, c32a1d4ab5d03f1284b67883e8d87530.
@@ -136,7 +136,13 @@ REGISTRY = {
 
 
 class _Bar(tqdm):
-    """Pooch resets the bar before it fills it up at the end; tqdm would forget the time and draw an empty bar."""
+    """Pooch resets the bar before it fills it up at the end; tqdm would forget the time and draw an empty bar.
+
+    Pooch also asks whether there is a bar, which tqdm answers only when it knows the total.
+    """
+
+    def __bool__(self):
+        return True
 
     def reset(self, total=None):
         self.n = 0 if self.total else self.n

@@ -63,10 +63,11 @@ def load_unpaired(name, split="train", *, root=None, offline=None, size=None, st
     Warns
     -----
     SkippedFilesWarning
-        If a folder holds files that cannot be used: truncated or damaged images, images of less than 8 or more than
-        64 million pixels a side or in all, images of floats or 32-bit integers, folders, and files of other kinds. One
-        message names them; they are left out. Grey images, palettes, CMYK and 16-bit grey become RGB of 8 bits, and
-        transparent parts white, without a warning. Names that start with a dot are passed over.
+        If a folder holds files that cannot be used: truncated or damaged images, images with a side of less than 8
+        pixels or with more than 64 million in all, images of floats or 32-bit integers, folders, and files of other
+        kinds. They are left out, and one message counts them and names the first ten of each folder. Grey images,
+        palettes, CMYK and 16-bit grey become RGB of 8 bits, and transparent parts white, without a warning. Names that
+        start with a dot are passed over.
 
     Notes
     -----
@@ -94,7 +95,7 @@ def load_unpaired(name, split="train", *, root=None, offline=None, size=None, st
             return _resized(_load_emoji(split, download.data_folder(root)), size)
         usual = None if folder else FOLDER_SETS[name].size
         folder = folder or find_folder(name, download.data_folder(root))
-        x, y, complaint = open_folders(folder, split, folder.name, size or usual)
+        x, y, complaint = open_folders(folder, split, folder.resolve().name, size or usual)
     except DataUnavailable as error:
         if offline is None:
             choices = " or ".join(f'offline="{choice}"' for choice in EMBEDDED_UNPAIRED)

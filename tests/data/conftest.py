@@ -124,18 +124,42 @@ def server(tiny):
 
 
 @pytest.fixture
-def mirrors(monkeypatch, tiny, server, tmp_path):
-    """Call with behaviours: "mnist" becomes the tiny set behind one mirror for each. Downloads are allowed and go to
-    ``tmp_path / "data"``."""
+def online(monkeypatch, tmp_path):
+    """Downloads are allowed and go to ``tmp_path / "data"``; the user's cache is another empty folder."""
     monkeypatch.delenv("COURSEKIT_OFFLINE", raising=False)
     monkeypatch.setenv("COURSEKIT_DATA", str(tmp_path / "data"))
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     monkeypatch.setattr(download, "PAUSE", 0.0)
+    return tmp_path / "data"
 
-    def use(*behaviours):
+
+@pytest.fixture(autouse=True)
+def users_cache(monkeypatch, tmp_path_factory):
+    """An empty folder in place of the user's cache, which tests leave alone."""
+    folder = tmp_path_factory.mktemp("cache")
+    monkeypatch.setattr("pooch.os_cache", lambda project: folder / project)
+    return folder
+
+
+@pytest.fixture
+def serve(monkeypatch, server, online):
+    """Call with contents by name, and behaviours: base addresses, one for each behaviour."""
+
+    def addresses(contents, *behaviours):
         # Short only where the time has to run out: on a busy machine a good answer may take a while.
         monkeypatch.setattr(download, "TIMEOUT", (20.0, 0.4 if {"stalls", "hangs"} & set(behaviours) else 60.0))
-        addresses = tuple(map(server.mirror, behaviours))
+        server.contents = contents
+        return tuple(map(server.mirror, behaviours))
+
+    return addresses
+
+
+@pytest.fixture
+def mirrors(monkeypatch, tiny, server, serve):
+    """Call with behaviours: "mnist" becomes the tiny set behind one mirror for each."""
+
+    def use(*behaviours):
+        addresses = serve(tiny.contents, *behaviours)
         monkeypatch.setitem(
             download.REGISTRY, "mnist", download.RemoteSet("MNIST/raw", addresses, tiny.splits, CLASSES)
         )
