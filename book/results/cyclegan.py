@@ -43,7 +43,8 @@ SETTINGS = SLIM | dict(
 )
 FULL = {
     "full": {},
-    "no-cycle": dict(lambda_cycle=0.0),
+    "adversarial-only": dict(lambda_cycle=0.0),  # and so no identity loss, whose weight is a share of this one
+    "no-cycle": dict(lambda_cycle=1e-6, lambda_identity=5e6),  # the identity loss keeps its weight of 5
     "no-identity": dict(lambda_identity=0.0),
     "no-pool": dict(pool_size=0),
     "full-long": dict(epochs=LONG_EPOCHS, decay_epochs=LONG_EPOCHS // 2),
@@ -58,7 +59,7 @@ PLAN = [
     (["full"], (0, 1, 2)),
     (["supervised"], (0, 1, 2)),
     (["message"], (0, 1, 2)),
-    (["no-cycle", "no-identity", "no-pool"], (0,)),
+    (["no-cycle", "adversarial-only", "no-identity", "no-pool"], (0,)),
     (["full-long", "supervised-long"], (0,)),
 ]
 CASES = [case for cases, _ in PLAN for case in cases]
