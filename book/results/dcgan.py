@@ -63,6 +63,7 @@ CASES = [
     "real",
     "untrained",
     "long",
+    "long-lr-0.001",
     "interpolation",
     "arithmetic",
     "probe-pixels",
@@ -76,8 +77,8 @@ CASES = [
 def run(case, seed, smoke=False):
     if case in GUIDELINES:
         return quality(trained(case, seed, smoke), seed, smoke)
-    if case == "long":
-        return quality(long(seed, smoke)[0], seed, smoke)
+    if case in ("long", "long-lr-0.001"):
+        return quality(long(seed, smoke, case.removeprefix("long-") if "-" in case else "base")[0], seed, smoke)
     if case.startswith("probe-"):
         return probe(case.removeprefix("probe-"), seed, smoke)
     parts = {
@@ -231,9 +232,9 @@ def trained(case, seed, smoke=False):
 
 
 @cache
-def long(seed, smoke=False):
-    """The base case, trained on, and samples from the same noise at every stage."""
-    trainer, stages = trainer_of("base", seed), {}
+def long(seed, smoke=False, case="base"):
+    """The case, trained on, and samples from the same noise at every stage."""
+    trainer, stages = trainer_of(case, seed), {}
     for step in (1, 3) if smoke else STAGES:
         trainer.fit(fashion()[0], max_steps=step, progress=False)
         stages[f"step {step:,}"] = trainer.sample(12, seed=1)
