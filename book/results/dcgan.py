@@ -63,7 +63,6 @@ CASES = [
     "real",
     "untrained",
     "long",
-    "long-lr-0.001",
     "interpolation",
     "arithmetic",
     "probe-pixels",
@@ -77,8 +76,8 @@ CASES = [
 def run(case, seed, smoke=False):
     if case in GUIDELINES:
         return quality(trained(case, seed, smoke), seed, smoke)
-    if case in ("long", "long-lr-0.001"):
-        return quality(long(seed, smoke, case.removeprefix("long-") if "-" in case else "base")[0], seed, smoke)
+    if case == "long":
+        return quality(long(seed, smoke)[0], seed, smoke)
     if case.startswith("probe-"):
         return probe(case.removeprefix("probe-"), seed, smoke)
     parts = {
@@ -232,9 +231,9 @@ def trained(case, seed, smoke=False):
 
 
 @cache
-def long(seed, smoke=False, case="base"):
-    """The case, trained on, and samples from the same noise at every stage."""
-    trainer, stages = trainer_of(case, seed), {}
+def long(seed, smoke=False):
+    """The base case, trained on, and samples from the same noise at every stage."""
+    trainer, stages = trainer_of("base", seed), {}
     for step in (1, 3) if smoke else STAGES:
         trainer.fit(fashion()[0], max_steps=step, progress=False)
         stages[f"step {step:,}"] = trainer.sample(12, seed=1)
@@ -509,16 +508,13 @@ def draw_guidelines():
     labels = {
         "real": "test images",
         "base": "all guidelines",
-        "pooling": "pooling",
         "fully-connected": "fully connected",
-        "no-norm": "no BatchNorm",
-        "no-norm-default-init": "no BatchNorm, torch's start",
+        "no-norm-generator": "no BatchNorm in G",
         "norm-everywhere": "BatchNorm everywhere",
-        "relu-discriminator": "ReLU in D",
         "sigmoid-output": "sigmoid output",
         "lr-0.001": "rate 0.001",
         "beta1-0.9": "β₁ 0.9",
-        "paper-code": "the paper's code",
+        "resize": "resize-convolution",
     }
     rows = {label: trained(case, 0).sample(12, seed=1) for case, label in labels.items() if case in GUIDELINES}
     save(image_rows({"test images": fashion()[2][:12]} | rows), "guidelines")
@@ -558,6 +554,6 @@ if __name__ == "__main__":
     if not {"--smoke", "--cases"} & set(sys.argv):
         draw_checkerboard()
         draw_stages()
-        draw_guidelines()
         draw_paths()
         draw_leak()
+        draw_guidelines()
