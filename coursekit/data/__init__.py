@@ -13,10 +13,11 @@ from coursekit.data.download import data_folder
 from coursekit.data.embedded import EMBEDDED
 from coursekit.data.folder_images import FolderImages
 from coursekit.data.images import IMAGE_SETS, SPLITS, ImageSet, load_images
-from coursekit.data.unpaired import EMBEDDED_UNPAIRED, UNPAIRED_SETS, load_unpaired
+from coursekit.data.unpaired import ALIGNED_TEST_SETS, EMBEDDED_UNPAIRED, UNPAIRED_SETS, load_unpaired
 from coursekit.errors import DataUnavailable, OfflineFallbackWarning, SkippedFilesWarning
 
 __all__ = [
+    "ALIGNED_TEST_SETS",
     "EMBEDDED",
     "EMBEDDED_UNPAIRED",
     "IMAGE_SETS",

@@ -17,7 +17,8 @@ from coursekit.data.unpaired_folders import FOLDER_SETS, check_size, find_folder
 from coursekit.errors import DataUnavailable, OfflineFallbackWarning, SkippedFilesWarning
 
 EMBEDDED_UNPAIRED = ("coloured_digits", "glyphs")
-UNPAIRED_SETS = (*EMBEDDED_UNPAIRED, "emoji", *FOLDER_SETS)
+ALIGNED_TEST_SETS = (*EMBEDDED_UNPAIRED, "emoji")
+UNPAIRED_SETS = (*ALIGNED_TEST_SETS, *FOLDER_SETS)
 
 
 def load_unpaired(name, split="train", *, root=None, offline=None, size=None, stream=False):
