@@ -1,4 +1,4 @@
-"""The command line: ``coursekit train|sample|evaluate|doctor``, also as ``python -m coursekit``."""
+"""The command line: ``coursekit train|sample|translate|evaluate|doctor``, also as ``python -m coursekit``."""
 
 import ast
 import dataclasses
@@ -38,7 +38,17 @@ def _data_options(command):
         click.option(
             "--root", metavar="FOLDER", help="Where data sets are. Default: COURSEKIT_DATA, or the user's cache."
         ),
-        click.option("--data", default="mnist", show_default=True, metavar="NAME", help="Data set to load."),
+        click.option(
+            "--size",
+            type=click.IntRange(min=1),
+            help="Side in pixels to bring the images of a folder to. Default: 256.",
+        ),
+        click.option(
+            "--data",
+            metavar="NAME",
+            help="Data set to load. Default: mnist; for cyclegan coloured_digits, and a folder that holds trainA, trainB, "
+            "testA and testB is one too.",
+        ),
     ):
         command = option(command)
     return command
@@ -64,13 +74,14 @@ def cli():
 @click.option("--devices", type=click.IntRange(min=1), default=1, show_default=True, help="Processes on this machine.")
 @click.option("--compile", "compile_", is_flag=True, help="Use torch.compile.")
 @click.option("--quiet", is_flag=True, help="No progress bar.")
+@click.option("--stream", is_flag=True, help="Decode the images of a folder as they are needed; keep none in memory.")
+@click.option("--workers", type=click.IntRange(min=0), default=2, show_default=True, help="Processes that do that.")
 @_device_options
 def train(
-    model, data, root, offline, out, epochs, max_steps, settings, resume, checkpoint_every, devices, compile_, quiet,
-    device, precision,
+    model, data, size, root, offline, out, epochs, max_steps, settings, resume, checkpoint_every, devices, compile_,
+    quiet, device, precision, stream, workers,
 ):  # fmt: skip
     """Train MODEL and save the run to a file."""
-    from coursekit.data import load_images
     from coursekit.trainers import TRAINERS
 
     options = dict(device=device, precision=precision, compile=compile_, devices=devices)
@@ -85,7 +96,7 @@ def train(
         if resuming
         else trainer_class(**_parse_settings(trainer_class.Config, settings), **options)
     )
-    images = load_images(data, "train", root=root, offline=offline)
+    images = _load(trainer, data, "train", root, offline, size, stream)
     trainer.fit(
         images,
         epochs=epochs,
@@ -93,11 +104,12 @@ def train(
         checkpoint=out,
         checkpoint_every=checkpoint_every,
         progress=not quiet,
+        workers=workers,
     )
     if trainer.fabric.is_global_zero:
         last = {name: values[-1] for name, values in trainer.history.items()}
         terms = ", ".join(f"{name} {value:.4g}" for name, value in last.items() if name not in ("step", "epoch"))
-        click.echo(f"{out}: {model} on {images.source}, step {last['step']}, {terms}")
+        click.echo(f"{out}: {model} on {_source(images)}, step {last['step']}, {terms}")
     if trainer.interrupted:
         raise click.exceptions.Exit(130)
 
@@ -115,9 +127,41 @@ def sample(run, out, n, seed, device, precision):
 
     trainer = load_trainer(run, device=device, precision=precision)
     if not hasattr(trainer, "sample"):
-        raise click.UsageError(f"{run} is a {type(trainer).__name__} run, and that model cannot be sampled from")
+        instead = "; translate pictures with it: coursekit translate" if hasattr(trainer, "translate") else ""
+        raise click.UsageError(
+            f"{run} is a {type(trainer).__name__} run, and that model cannot be sampled from{instead}"
+        )
     image_grid(trainer.sample(n, seed=seed)).savefig(out)
     click.echo(f"{out}: {n} samples, seed {seed}")
+
+
+@cli.command(
+    cls=_Command, epilog="Example: coursekit translate cyclegan.safetensors one.jpg two.png --to Y --out translated"
+)
+@click.argument("run", type=click.Path(path_type=Path))
+@click.argument("pictures", nargs=-1, required=True, type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("--out", required=True, type=click.Path(file_okay=False, path_type=Path), help="Folder to write PNGs to.")
+@click.option("--to", type=click.Choice(["X", "Y"]), default="Y", show_default=True, help="The style wanted.")
+@_device_options
+def translate(run, pictures, out, to, device, precision):
+    """Translate PICTURES with a saved CycleGAN RUN, at the size of the images it was trained on."""
+    import torch
+    from torchvision.transforms.functional import to_pil_image
+
+    from coursekit.data import FolderImages
+    from coursekit.trainers import load_trainer
+
+    trainer = load_trainer(run, device=device, precision=precision)
+    if not hasattr(trainer, "translate"):
+        raise click.UsageError(f"{run} is a {type(trainer).__name__} run, and that model does not translate")
+    doubled = {name for name in (p.stem for p in pictures) if [p.stem for p in pictures].count(name) > 1}
+    if doubled:
+        raise click.UsageError(f"two pictures are called {sorted(doubled)[0]}; translate them one after the other")
+    images = FolderImages(pictures, tuple(trainer.data_spec.image_shape[1:]), "pictures", "pictures")
+    out.mkdir(parents=True, exist_ok=True)
+    for picture, image in zip(pictures, trainer.translate(torch.stack(list(images)), to=to)):
+        to_pil_image(image).save(out / f"{picture.stem}.png")
+    click.echo(f"{out}: {len(pictures)} pictures in the style of {to}")
 
 
 @cli.command(
@@ -139,28 +183,34 @@ def sample(run, out, n, seed, device, precision):
 )
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @_device_options
-def evaluate(run, data, root, offline, split, loss_only, classifier, n, seeds, as_json, device, precision):
+def evaluate(run, data, size, root, offline, split, loss_only, classifier, n, seeds, as_json, device, precision):
     """Print the terms of a saved RUN's loss on a data set and, if it draws images, every measure of its samples.
 
     The measures: Parzen log-likelihood, Fréchet distance, precision and recall, memorisation ratio, classifier
-    score, each with its mean and range over sets of samples.
+    score, each with its mean and range over sets of samples. Of a translator, where the truth is known: its paired
+    error, and how often the right image is the nearest.
     """
-    from coursekit.data import load_images
+    from coursekit.data import ALIGNED_TEST_SETS, load_images
+    from coursekit.evaluation import evaluate_translator
     from coursekit.trainers import load_trainer
 
     trainer = load_trainer(run, device=device, precision=precision)
-    images = load_images(data, split, root=root, offline=offline)
+    images = _load(trainer, data, split, root, offline, size)
     if classifier and (loss_only or not hasattr(trainer, "sample")):
         raise click.UsageError("--classifier judges samples, and there are none to judge")
     terms = trainer.evaluate(images)
-    report = {"run": str(run), "data": images.source, "split": split, **terms}
+    truth_is_known = split == "test" and (data is None or data in ALIGNED_TEST_SETS)
+    if trainer.TAKES_PAIRS and not loss_only and truth_is_known:
+        terms |= evaluate_translator(trainer, images)
+    report = {"run": str(run), "data": _source(images), "split": split, **terms}
     if not as_json:
-        click.echo(f"{images.source}, {split}, {len(images)} images")
+        sizes = " and ".join(str(len(part)) for part in images) if trainer.TAKES_PAIRS else len(images)
+        click.echo(f"{_source(images)}, {split}, {sizes} images")
         for name, value in terms.items():
             click.echo(f"{name:28} {value:.6g}")
     if hasattr(trainer, "sample") and not loss_only:
         options = dict(device=device, precision=precision)
-        splits = (load_images(data, name, root=root, offline=offline) for name in ("train", "test"))
+        splits = (load_images(data or "mnist", name, root=root, offline=offline) for name in ("train", "test"))
         report |= _judge(trainer, *splits, classifier, n, seeds, options)
         if not as_json:
             _show_measures(report)
@@ -181,6 +231,21 @@ def doctor():
         click.echo(f"to fix: {problem}")
     if not problems:
         click.echo("nothing to fix")
+
+
+def _load(trainer, data, split, root, offline, size, stream=False):
+    """An image set, or a pair of them, as the trainer takes."""
+    from coursekit.data import load_images, load_unpaired
+
+    if trainer.TAKES_PAIRS:
+        return load_unpaired(data or "coloured_digits", split, root=root, offline=offline, size=size, stream=stream)
+    if size or stream:
+        raise click.UsageError("--size and --stream are for folders of images, which only cyclegan is trained on")
+    return load_images(data or "mnist", split, root=root, offline=offline)
+
+
+def _source(images):
+    return " and ".join(dict.fromkeys(part.source for part in images)) if isinstance(images, tuple) else images.source
 
 
 def _judge(trainer, train, test, classifier, n, seeds, options):

@@ -1,5 +1,6 @@
-"""Judge a generator by every measure of the chapter "How to judge a generator"."""
+"""Judge a generator by every measure of the chapter "How to judge a generator", and a translator by the truth."""
 
+import torch
 from tqdm.auto import tqdm
 
 from coursekit.data import ImageSet, to_float
@@ -7,12 +8,14 @@ from coursekit.metrics import (
     classifier_score,
     frechet_distance_of,
     memorisation_ratio,
+    paired_error,
     parzen_protocol,
     precision_recall,
+    retrieval_accuracy,
 )
 from coursekit.trainers import ClassifierTrainer
 
-__all__ = ["evaluate_generator", "evaluate_samples", "train_classifier"]
+__all__ = ["evaluate_generator", "evaluate_samples", "evaluate_translator", "train_classifier"]
 
 NEIGHBOUR_SAMPLES = 1000  # of which the nearest training image is looked for, among all of them
 CLASSIFIER_STEPS = 2000
@@ -140,3 +143,35 @@ def train_classifier(images, **options):
 def _pixels(images):
     images = images.images if isinstance(images, ImageSet) else images
     return images if images.is_floating_point() else to_float(images)
+
+
+def evaluate_translator(trainer, images):
+    """Compare translations, both ways, with what they should have been.
+
+    Parameters
+    ----------
+    trainer : CycleGANTrainer
+    images : pair of ImageSet or Tensor (n, C, H, W)
+        X and Y; row i of both shows the same thing. Tensors are uint8, or float in [0, 1].
+
+    Returns
+    -------
+    dict of str to float
+        ``paired_error_to_Y`` and ``paired_error_to_X``, the mean absolute difference of pixels in [0, 1] (lower is
+        better); ``retrieval_to_Y`` and ``retrieval_to_X``, how often the right image is the nearest of all (higher).
+
+    Raises
+    ------
+    ValueError
+        If X and Y differ in number.
+    """
+    x, y = ((part.images if isinstance(part, ImageSet) else part) for part in images)
+    if len(x) != len(y):
+        raise ValueError(f"every image needs its counterpart: X has {len(x)} images and Y {len(y)}")
+    measures = {}
+    for to, source, truth in (("Y", x, y), ("X", y, x)):
+        translated = trainer.translate(source, to=to)
+        truth = to_float(truth) if truth.dtype == torch.uint8 else truth
+        measures[f"paired_error_to_{to}"] = paired_error(translated, truth)
+        measures[f"retrieval_to_{to}"] = retrieval_accuracy(translated, truth)
+    return measures

@@ -255,3 +255,89 @@ def test_module_runs_as_a_program():
         [sys.executable, "-m", "coursekit", "--version"], capture_output=True, text=True, env=os.environ, timeout=60
     )
     assert result.returncode == 0 and "coursekit, version" in result.stdout
+
+
+# Translators
+
+
+@pytest.fixture(scope="module")
+def translator(tmp_path_factory):
+    from coursekit.data import load_unpaired
+    from coursekit.trainers import CycleGANTrainer
+
+    path = tmp_path_factory.mktemp("run") / "cyclegan.safetensors"
+    small = dict(width=2, blocks=1, discriminator_layers=1, batch_size=32, pool_size=0, device="cpu")
+    CycleGANTrainer(**small).fit(load_unpaired("coloured_digits"), max_steps=2, progress=False).save(path)
+    return path
+
+
+def test_train_takes_a_pair_for_cyclegan(run, tmp_path):
+    path = tmp_path / "run.safetensors"
+    small = ["--set", "width=2", "--set", "blocks=1", "--set", "discriminator_layers=1", "--set", "batch_size=32"]
+    code, printed, _ = run(
+        "train", "cyclegan", "--out", path, "--max-steps", 1, "--quiet", *small, "--set", "pool_size=0"
+    )
+    assert code == 0 and "cyclegan on coloured_digits (embedded), step 1" in printed and "cycle_X" in printed
+    assert load_trainer(path).data_spec.size_y is not None
+
+
+def test_train_streams_a_folder_of_pictures(run, tmp_path):
+    from PIL import Image
+
+    for folder in ("trainA", "trainB", "testA", "testB"):
+        (tmp_path / "set" / folder).mkdir(parents=True)
+        for number in range(3):
+            Image.new("RGB", (20, 16), (40 * number, 90, 10)).save(tmp_path / "set" / folder / f"{number}.png")
+    code, printed, errors = run(
+        "train", "cyclegan", "--data", tmp_path / "set", "--size", 16, "--stream", "--workers", 0, "--max-steps", 2,
+        "--set", "width=2", "--set", "blocks=1", "--set", "discriminator_layers=1", "--quiet",
+        "--out", tmp_path / "run.safetensors",
+    )  # fmt: skip
+    assert code == 0, errors
+    assert load_trainer(tmp_path / "run.safetensors").data_spec.image_shape == (3, 16, 16)
+
+
+def test_evaluate_scores_a_translator_against_the_truth(translator, run):
+    from coursekit.data import load_unpaired
+    from coursekit.evaluation import evaluate_translator
+
+    code, printed, _ = run("evaluate", translator, "--json")
+    report = json.loads(printed)
+    expected = evaluate_translator(load_trainer(translator), load_unpaired("coloured_digits", "test"))
+    assert code == 0 and {name: report[name] for name in expected} == pytest.approx(expected)
+    _, printed, _ = run("evaluate", translator, "--split", "train", "--json")
+    assert "retrieval_to_Y" not in json.loads(printed)
+
+
+@pytest.mark.parametrize("to", ["X", "Y"])
+def test_translate_writes_each_picture_under_its_name(translator, run, tmp_path, to):
+    import numpy as np
+    from PIL import Image
+    from torchvision.transforms.functional import to_tensor
+
+    pictures = [tmp_path / "one.png", tmp_path / "two.png"]
+    for shade, picture in enumerate(pictures):
+        Image.new("RGB", (32, 32), (90 * shade, 200, 30)).save(picture)
+    code, printed, _ = run("translate", translator, *pictures, "--to", to, "--out", tmp_path / "out")
+    assert code == 0 and f"2 pictures in the style of {to}" in printed
+    trainer = load_trainer(translator)
+    for picture in pictures:
+        expected = trainer.translate(to_tensor(Image.open(picture))[None], to=to)[0]
+        written = to_tensor(Image.open(tmp_path / "out" / picture.name))
+        assert np.abs((written - expected).numpy()).max() < 0.01
+
+
+def test_translate_and_sample_refuse_each_others_runs(translator, saved, run, tmp_path):
+    code, _, errors = run("sample", translator, "--out", tmp_path / "x.png")
+    assert code != 0 and "cannot be sampled from; translate pictures with it: coursekit translate" in errors
+    picture = tmp_path / "one.png"
+    picture.write_bytes(b"no picture")
+    code, _, errors = run("translate", saved, picture, "--out", tmp_path / "out")
+    assert code != 0 and "VAETrainer run, and that model does not translate" in errors
+    code, _, errors = run("translate", translator, picture, "--out", tmp_path / "out")
+    assert code != 0 and "one.png" in errors and len(errors.strip().splitlines()) == 1
+
+
+def test_size_is_for_folders(run, tmp_path):
+    code, _, errors = run("train", "vae", "--size", 16, "--out", tmp_path / "vae.safetensors")
+    assert code != 0 and "--size and --stream are for folders" in errors
