@@ -8,7 +8,8 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 # Hours a seed on a CPU: a row appears as its stage of its seed is finished, and the page names the seeds.
-UNFINISHED = ("table1_full.json",)
+# CycleGAN's ablations have one seed each, and their tables on the page say so.
+UNFINISHED = ("table1_full.json", "cyclegan.json")
 RESULTS = ROOT / "book" / "results"
 RECORDS = sorted(RESULTS.glob("*.json"))
 FIGURES = sorted((ROOT / "book" / "_static" / "figures").glob("*"))
