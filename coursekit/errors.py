@@ -13,6 +13,14 @@ class TrainingDiverged(CoursekitError):
     """A loss became NaN or infinite; the message names the step and the loss."""
 
 
+class OutOfMemory(CoursekitError):
+    """The device has no memory left for a training step; the message names what to lower."""
+
+
+class ProcessLost(CoursekitError):
+    """Another process of the same run has ended in the middle of it."""
+
+
 class CheckpointError(CoursekitError):
     """A checkpoint is damaged, foreign, or does not fit the trainer that reads it."""
 

@@ -2,7 +2,7 @@
 
 from torch import nn
 
-from coursekit.networks.layers import _image_shape, _positive_ints
+from coursekit.networks.layers import _image_shape, _positive_ints, _ReflectionPad2d
 
 __all__ = ["PatchDiscriminator", "ResnetGenerator", "receptive_field"]
 
@@ -43,14 +43,14 @@ class ResnetGenerator(nn.Module):
             raise ValueError(f"the image's sides must be multiples of 4 and at least 8, got {height} x {side}")
         bias = _has_bias(norm)
 
-        layers = [nn.ReflectionPad2d(3), nn.Conv2d(channels, width, 7, bias=bias)]
+        layers = [_ReflectionPad2d(3), nn.Conv2d(channels, width, 7, bias=bias)]
         layers += [*_norm(norm, width), nn.ReLU(inplace=True)]
         for c in (width, 2 * width):
             layers += [nn.Conv2d(c, 2 * c, 3, 2, 1, bias=bias), *_norm(norm, 2 * c), nn.ReLU(inplace=True)]
         layers += [ResidualBlock(4 * width, norm) for _ in range(blocks)]
         for c in (4 * width, 2 * width):
             layers += [*_double(c, upsampling, bias), *_norm(norm, c // 2), nn.ReLU(inplace=True)]
-        self.net = nn.Sequential(*layers, nn.ReflectionPad2d(3), nn.Conv2d(width, channels, 7), nn.Tanh())
+        self.net = nn.Sequential(*layers, _ReflectionPad2d(3), nn.Conv2d(width, channels, 7), nn.Tanh())
 
     def forward(self, x):
         return self.net(x)
@@ -63,7 +63,7 @@ class ResidualBlock(nn.Module):
         super().__init__()
 
         def convolution():
-            return [nn.ReflectionPad2d(1), nn.Conv2d(channels, channels, 3, bias=_has_bias(norm))]
+            return [_ReflectionPad2d(1), nn.Conv2d(channels, channels, 3, bias=_has_bias(norm))]
 
         self.net = nn.Sequential(
             *convolution(), *_norm(norm, channels), nn.ReLU(inplace=True), *convolution(), *_norm(norm, channels)
@@ -160,7 +160,7 @@ def _one(size):
 
 def _double(c, upsampling, bias):
     if upsampling == "nearest":
-        return [nn.Upsample(scale_factor=2), nn.ReflectionPad2d(1), nn.Conv2d(c, c // 2, 3, bias=bias)]
+        return [nn.Upsample(scale_factor=2), _ReflectionPad2d(1), nn.Conv2d(c, c // 2, 3, bias=bias)]
     return [nn.ConvTranspose2d(c, c // 2, 3, 2, 1, output_padding=1, bias=bias)]
 
 

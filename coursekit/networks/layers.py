@@ -4,6 +4,7 @@ import itertools
 import math
 from numbers import Integral
 
+import torch
 from torch import nn
 
 __all__ = ["ConvDecoder", "ConvEncoder", "MLPDecoder", "MLPEncoder", "mlp"]
@@ -186,3 +187,17 @@ def _build_codec(image_shape, code_features, latent_dim, architecture, hidden, c
 
 def _unknown_architecture(architecture):
     return ValueError(f"architecture must be 'mlp' or 'conv', got {architecture!r}")
+
+
+class _ReflectionPad2d(nn.ReflectionPad2d):
+    """As in torch; with ``torch.use_deterministic_algorithms(True)`` built from parts of `x`, since torch has no
+    deterministic gradient of its own one on CUDA."""
+
+    def forward(self, x):
+        return _reflected(x, self.padding) if torch.are_deterministic_algorithms_enabled() else super().forward(x)
+
+
+def _reflected(x, padding):
+    left, right, top, bottom = padding
+    x = torch.cat([x[..., 1 : left + 1].flip(-1), x, x[..., -right - 1 : -1].flip(-1)], -1)
+    return torch.cat([x[..., 1 : top + 1, :].flip(-2), x, x[..., -bottom - 1 : -1, :].flip(-2)], -2)

@@ -15,6 +15,7 @@ from coursekit import checkpoints
 from coursekit.errors import CheckpointError, TrainingDiverged
 from coursekit.trainers.batches import Batch, Data, DataSpec, Feed, as_data, as_pair, describe, to_unit
 from coursekit.trainers.config import TrainerConfig, choose_device, choose_precision, require
+from coursekit.trainers.failures import end_with_parent, explained
 from coursekit.trainers.runtime import (
     InterruptFlag,
     ProgressBar,
@@ -210,6 +211,10 @@ class Trainer(ABC):
         ------
         TrainingDiverged
             On the first loss that is not finite. A checkpoint on disk stays as it was.
+        OutOfMemory
+            When the device has no memory left for a step; the message names what to lower.
+        ProcessLost
+            When another process of this run has ended.
         ValueError
             When the data do not fit this run.
 
@@ -218,6 +223,13 @@ class Trainer(ABC):
         Ctrl-C ends the fit after the step under way: the trainer stays usable, and another ``fit``
         continues. On CUDA losses are read, and divergence is noticed, every 50 steps, because
         reading one waits for the device.
+
+        The same seed on the same device gives the same bits, in one run or in several parts, whatever `workers`,
+        `progress`, `checkpoint_every` and `validation` are. What gives that up: another device, number of threads,
+        number of processes, `precision` or ``compile``, or another release of torch, all of which change the order
+        of sums; and on CUDA kernels that add in no fixed order (convolutions; reflection padding, which
+        `CycleGANTrainer` has). ``torch.use_deterministic_algorithms(True)`` with ``CUBLAS_WORKSPACE_CONFIG=:4096:8``
+        in the environment fixes the order there too, for some speed.
         """
         if checkpoint_every is not None:
             require(checkpoint is not None, "checkpoint_every needs checkpoint=, the file to write")
@@ -253,6 +265,7 @@ class Trainer(ABC):
             module_randomness(device),
             InterruptFlag() as interrupt,
             ProgressBar(self.step, last_step, type(self).__name__, progress and self.fabric.is_global_zero) as bar,
+            explained(self),
         ):
             while self.step < last_step and not interrupt.raised:
                 epoch, position = divmod(self.step, steps_per_epoch)
@@ -282,7 +295,8 @@ class Trainer(ABC):
             self.interrupted = True
             print(f"Stopped by Ctrl-C after step {self.step} of {last_step}; fit again to go on.", file=sys.stderr)
         if checkpoint is not None:
-            self.save(checkpoint)
+            with explained(self):
+                self.save(checkpoint)
         return self
 
     def evaluate(self, images):
@@ -380,6 +394,10 @@ class Trainer(ABC):
             )
         try:
             trainer = cls(cls.Config(**_with_tuples(description["config"])), **options)
+        except (KeyError, TypeError, ValueError) as error:
+            raise CheckpointError(f"{path} does not fit this {cls.__name__}: {error}") from error
+        _ = trainer.fabric  # a device that is not there is no fault of the file
+        try:
             trainer._build(DataSpec(**_with_tuples(description["data"])))
             trainer._restore(tensors, description)
         except (KeyError, TypeError, ValueError, RuntimeError) as error:
@@ -406,6 +424,8 @@ class Trainer(ABC):
         )
         if "LT_CLI_USED" not in os.environ:  # `fabric run` has launched the processes already
             fabric.launch()
+            if fabric.local_rank > 0 and "LOCAL_WORLD_SIZE" not in os.environ:
+                end_with_parent()
         return fabric
 
     @property

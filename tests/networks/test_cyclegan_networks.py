@@ -3,6 +3,7 @@ import torch
 from torch import nn
 
 from coursekit.networks import PatchDiscriminator, ResnetGenerator, receptive_field
+from coursekit.networks.layers import _reflected
 
 
 @pytest.mark.parametrize("norm", ["instance", "batch", "group", "none"])
@@ -76,3 +77,14 @@ def test_too_many_layers_for_the_image_are_refused():
         PatchDiscriminator((3, 16, 16), layers=3)
     with pytest.raises(ValueError, match="norm must be one of 'instance'"):
         PatchDiscriminator((3, 64, 64), norm="layer")
+
+
+def test_reflection_with_a_deterministic_gradient_is_that_of_torch():
+    x = torch.randn(2, 3, 6, 5, generator=torch.Generator().manual_seed(0), requires_grad=True)
+    weights = torch.randn(2, 3, 12, 9, generator=torch.Generator().manual_seed(1))
+    outputs, gradients = [], []
+    for pad in (nn.ReflectionPad2d((1, 3, 4, 2)), lambda x: _reflected(x, (1, 3, 4, 2))):
+        outputs.append(pad(x))
+        gradients += torch.autograd.grad((weights * outputs[-1]).sum(), x)
+    assert torch.equal(*outputs)
+    torch.testing.assert_close(*gradients)

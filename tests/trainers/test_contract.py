@@ -10,6 +10,7 @@ import torch
 from safetensors.torch import save_file
 
 from coursekit import checkpoints
+from coursekit.errors import OutOfMemory
 from coursekit.trainers import (
     AutoencoderTrainer,
     AutoregressiveTrainer,
@@ -295,8 +296,28 @@ def test_compiled_network_trains_to_the_same_losses(make, data):
     assert losses(compiled) == pytest.approx(losses(fit(make(), data, max_steps=6)), rel=1e-3)
 
 
+@pytest.fixture
+def fixed_order(monkeypatch):
+    """Sums in a fixed order on CUDA too."""
+    monkeypatch.setenv("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    torch.use_deterministic_algorithms(True)
+    yield
+    torch.use_deterministic_algorithms(False)
+
+
 @pytest.mark.cuda
-def test_resumed_run_on_cuda_equals_the_uninterrupted_one(make, data, tmp_path):
+def test_same_seed_gives_the_same_run_on_cuda(make, data, fixed_order):
+    assert_same_run(fit(make(device="cuda"), data), fit(make(device="cuda"), data))
+
+
+def test_deterministic_algorithms_change_no_loss(make, data, request):
+    free = fit(make(), data, max_steps=3)
+    request.getfixturevalue("fixed_order")
+    assert losses(fit(make(), data, max_steps=3)) == pytest.approx(losses(free), rel=1e-5)
+
+
+@pytest.mark.cuda
+def test_resumed_run_on_cuda_equals_the_uninterrupted_one(make, data, tmp_path, fixed_order):
     whole = fit(make(device="cuda"), data)
     fit(make(device="cuda"), data, max_steps=5).save(tmp_path / "run.safetensors")
     assert_same_run(whole, fit(load_trainer(tmp_path / "run.safetensors", device="cuda"), data))
@@ -326,6 +347,53 @@ def test_device_that_is_not_there_is_named(images):
     if not torch.cuda.is_available():
         with pytest.raises(ValueError, match="no cuda device here.*doctor"):
             fit(MAKERS["vae"](device="cuda"), images)
+
+
+@pytest.mark.parametrize(
+    "raised", [torch.OutOfMemoryError("CUDA out of memory"), MemoryError()], ids=["torch", "python"]
+)
+def test_no_memory_left_is_one_error_that_names_what_to_lower(make, data, tmp_path, monkeypatch, raised):
+    trainer = fit(make(), data, max_steps=2, checkpoint=tmp_path / "run.safetensors")
+    before = (tmp_path / "run.safetensors").read_bytes()
+
+    def forward(*inputs, **named):
+        raise raised
+
+    monkeypatch.setattr(trainer.networks[trainer.NETWORKS[-1]], "forward", forward)
+    with pytest.raises(OutOfMemory, match=r"no memory left in step 3\. Lower batch_size \(now 16\)") as error:
+        fit(trainer, data, checkpoint=tmp_path / "run.safetensors")
+    assert "\n" not in str(error.value)
+    assert any(f"{name} (now" in str(error.value) for name in ("width", "hidden", "generator_hidden"))
+    assert (tmp_path / "run.safetensors").read_bytes() == before
+
+
+def test_memory_that_the_cpu_refuses_is_the_same_error(images):
+    class Greedy(torch.nn.Linear):
+        def forward(self, x):
+            return torch.empty(1 << 50)
+
+    with pytest.raises(OutOfMemory, match="Lower batch_size"):
+        fit(ClassifierTrainer(network=Greedy(1, 1), batch_size=16), images)
+
+
+@pytest.mark.cuda
+def test_no_memory_left_on_cuda_names_what_to_lower():
+    images = torch.zeros(8192, 3, 64, 64, dtype=torch.uint8)
+    torch.cuda.set_per_process_memory_fraction(0.02)
+    try:
+        with pytest.raises(OutOfMemory, match="cuda:0 has no memory left in step 1. Lower batch_size"):
+            fit(DCGANTrainer(batch_size=8192, width=256, device="cuda"), images, max_steps=1)
+    finally:
+        torch.cuda.set_per_process_memory_fraction(1.0)
+
+
+def test_errors_of_another_kind_stay_what_they_are(images):
+    class Broken(torch.nn.Linear):
+        def forward(self, x):
+            raise RuntimeError("shapes do not match")
+
+    with pytest.raises(RuntimeError, match="shapes do not match"):
+        fit(ClassifierTrainer(network=Broken(1, 1), batch_size=16), images)
 
 
 def test_other_data_than_the_runs_are_refused_and_nothing_changes(make, data):

@@ -1,0 +1,67 @@
+"""What goes wrong from outside in the middle of a fit, said in one line: no memory left, another process gone."""
+
+import os
+import sys
+import threading
+import time
+from contextlib import contextmanager
+
+import torch
+
+from coursekit.errors import OutOfMemory, ProcessLost
+from coursekit.trainers.config import choose_precision
+
+# Settings that activations grow with, as far as a model has them.
+MEMORY_SETTINGS = (
+    "batch_size", "crop", "width", "generator_width", "discriminator_width", "hidden", "generator_hidden",
+    "discriminator_hidden", "channels",
+)  # fmt: skip
+# What torch says when the connection to another process breaks: gloo in RuntimeErrors, the others in DistErrors.
+BROKEN_CONNECTION = ("gloo", "Connection closed by peer", "Connection reset by peer", "NCCL")
+LOOK_EVERY = 5.0  # seconds
+
+
+@contextmanager
+def explained(trainer):
+    """Turn torch's errors for no memory and for lost processes into those of coursekit."""
+    try:
+        yield
+    except (RuntimeError, MemoryError) as error:
+        message = str(error)
+        if isinstance(error, (torch.OutOfMemoryError, MemoryError)) or "can't allocate memory" in message:
+            raise OutOfMemory(_without_memory(trainer)) from error
+        distributed = isinstance(error, torch.distributed.DistError) if torch.distributed.is_available() else False
+        if trainer.fabric.world_size > 1 and (distributed or any(said in message for said in BROKEN_CONNECTION)):
+            raise ProcessLost(
+                f"process {trainer.fabric.global_rank} of {trainer.fabric.world_size} lost the others after step "
+                f"{trainer.step}: one of them has ended, and its own message, if it could leave one, says why. Start "
+                "again from the last checkpoint."
+            ) from error
+        raise
+
+
+def _without_memory(trainer):
+    values = {name: getattr(trainer.config, name, None) for name in MEMORY_SETTINGS}
+    lower = [f"{name} (now {value})" for name, value in values.items() if value not in (None, 1)]
+    precision = choose_precision(trainer.precision, trainer.fabric.device.type)
+    if trainer.fabric.device.type == "cuda" and "16" not in str(precision):
+        lower.append("precision, to 'bf16-mixed'")
+    return (
+        f"{trainer.fabric.device} has no memory left in step {trainer.step + 1}. Lower {', or '.join(lower)}. The "
+        "weights of this trainer are not to be used; a checkpoint on disk stays as it was."
+    )
+
+
+def end_with_parent():
+    """In a process that Lightning started: end soon after the one that started it is gone, whatever this one waits for."""
+    parent = os.getppid()
+
+    def look():
+        while os.getppid() == parent:
+            time.sleep(LOOK_EVERY)
+        print(
+            "coursekit: the process that started this one has ended, so this one ends too", file=sys.stderr, flush=True
+        )
+        os._exit(1)
+
+    threading.Thread(target=look, name="end-with-parent", daemon=True).start()
