@@ -34,10 +34,10 @@ def _serve(side, folder, connection):
         connection.send((rate, runner.report(), peak))
 
 
-def measure(sides, rounds):
+def measure(sides, rounds, prepare=mnist_for_torchvision):
     """Let each of `sides`, a dict of name to class, train `rounds` epochs in turn; the first is not counted.
 
-    A side is made with a folder that holds MNIST for torchvision; ``epoch()`` returns its number of images, and
+    A side is made with a folder that `prepare` has filled; ``epoch()`` returns its number of images, and
     ``report()`` what should stand in the record beside the rates.
 
     Returns
@@ -48,7 +48,7 @@ def measure(sides, rounds):
     rates, reports, peaks = {side: [] for side in sides}, {}, {}
     context = multiprocessing.get_context("spawn")
     with tempfile.TemporaryDirectory() as folder:
-        mnist_for_torchvision(folder)
+        prepare(folder)
         pipes, processes = {}, []
         for name, side in sides.items():
             pipes[name], theirs = context.Pipe()
@@ -80,7 +80,60 @@ def spread(values):
     return {"median": statistics.median(values), "min": min(values), "max": max(values)}
 
 
-def compare(script, sides, *, baselines, goals, description):
+def counted_gflop(step):
+    """10⁹ floating-point operations of one call of `step`, by torch's own counter: convolutions and products only."""
+    from torch.utils.flop_counter import FlopCounterMode
+
+    with FlopCounterMode(display=False) as counter:
+        step()
+    return counter.get_total_flops() / 1e9
+
+
+class ConvolutionCeiling:
+    """What the machine can do: the fastest of a few large convolutions and a product. Its "images" are 10⁹ operations."""
+
+    seconds = 1.0
+
+    def __init__(self, folder):
+        import torch
+
+        from coursekit.trainers.runtime import keep_freed_memory
+
+        keep_freed_memory()
+        torch.set_grad_enabled(False)
+        a, b = torch.randn(2, 1024, 1024)
+        work = {"matrix product": lambda: a @ b}
+        for layout in (torch.contiguous_format, torch.channels_last):
+            for channels, kernel, stride in ((256, 3, 1), (128, 4, 2)):
+                x = torch.randn(16, channels, 32, 32).to(memory_format=layout)
+                convolution = torch.nn.Conv2d(channels, 256, kernel, stride, 1).to(memory_format=layout)
+                name = f"{kernel}x{kernel}, stride {stride}, {str(layout).removeprefix('torch.')}"
+                work[name] = lambda convolution=convolution, x=x: convolution(x)
+        self.gflop = {name: counted_gflop(job) for name, job in work.items()}
+        self.rates = {name: max(self._rate(name, job) for _ in range(3)) for name, job in work.items()}
+        self.best = max(self.rates, key=self.rates.get)
+        self.job = work[self.best]
+
+    def _rate(self, name, job):
+        start = time.perf_counter()
+        job()
+        return self.gflop[name] / (time.perf_counter() - start)
+
+    def epoch(self):
+        done, start = 0, time.perf_counter()
+        while time.perf_counter() - start < self.seconds:
+            self.job()
+            done += 1
+        return done * self.gflop[self.best]
+
+    def report(self):
+        return {"fastest": self.best, "gflop_per_second_of_each": self.rates}
+
+
+CEILING = "ceiling, GFLOP/s"
+
+
+def compare(script, sides, *, baselines, goals, description, prepare=mnist_for_torchvision):
     """The whole of a benchmark: options, measurement, a printed table and, with ``--out``, a JSON record.
 
     Parameters
@@ -93,6 +146,12 @@ def compare(script, sides, *, baselines, goals, description):
     goals : dict of str to float
         Ratio wanted of a side.
     description : str
+    prepare : callable
+        Fills the folder that the sides are given.
+
+    Notes
+    -----
+    With `CEILING` among the sides, those that report ``gflop_per_image`` are told their share of it, round by round.
     """
     import torch
 
@@ -102,7 +161,7 @@ def compare(script, sides, *, baselines, goals, description):
     options = parser.parse_args()
     if options.rounds < 2:
         parser.error("--rounds must be at least 2")
-    rates, reports, peaks = measure(sides, options.rounds)
+    rates, reports, peaks = measure(sides, options.rounds, prepare)
     rows = {}
     print(f"{'side':32} {'img/s median':>12} {'ratio (min to max)':>22} {'goal':>5} {'peak MiB':>9}")
     for side in sides:
@@ -116,11 +175,15 @@ def compare(script, sides, *, baselines, goals, description):
             **reports[side],
             "peak_memory_mib": peaks[side],
         }
+        if CEILING in rates and "gflop_per_image" in reports[side]:
+            gflop = reports[side]["gflop_per_image"]
+            shares = [rate * gflop / top for rate, top in zip(rates[side], rates[CEILING])]
+            rows[side]["share_of_ceiling"] = spread(shares)
         print(
-            f"{side:32} {rows[side]['images_per_second']['median']:12,.0f} "
+            f"{side:32} {rows[side]['images_per_second']['median']:12,.5g} "
             f"{ratio['median']:8.2f} ({ratio['min']:.2f} to {ratio['max']:.2f}) {goals.get(side) or '':>5} "
             f"{peaks[side]:9,.0f}",
-            reports[side],
+            {name: rows[side][name] for name in ("share_of_ceiling", *reports[side]) if name in rows[side]},
         )
     if options.out:
         record = {
