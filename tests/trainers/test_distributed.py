@@ -1,84 +1,113 @@
-"""The same script on one process and on two (gloo, CPU) gives the same run."""
+"""Two processes (gloo, CPU) give the run of one; and where one of them dies, the other does not wait for it."""
 
+import importlib.util
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 import torch
+from torch import nn
 
 from coursekit import checkpoints
 
-SCRIPT = """
-import sys
-import torch
-from coursekit.data import ImageSet
-from coursekit.trainers import AutoencoderTrainer, ClassifierTrainer, GANTrainer, VAETrainer
-
-generator = torch.Generator().manual_seed(0)
-labels = torch.randint(0, 3, (45,), generator=generator)
-pixels = torch.randint(0, 256, (45, 1, 8, 8), generator=generator, dtype=torch.uint8)
-images = ImageSet(pixels, labels, "noise", ("a", "b", "c"), "generated")
-small = dict(hidden=(12,), batch_size=16, epochs=3, lr=1e-2, device="cpu", devices=int(sys.argv[2]))
-gan = dict(noise_dim=4, generator_hidden=(12,), discriminator_hidden=(12,), batch_size=16, epochs=3, lr=1e-2)
-gan |= dict(device="cpu", devices=int(sys.argv[2]), ema_decay=0.9)
-trainers = {
-    "vae": VAETrainer(latent_dim=3, ema_decay=0.9, **small),
-    "classifier": ClassifierTrainer(**small),
-    "denoising": AutoencoderTrainer(latent_dim=4, noise_std=0.2, mask_rate=0.2, bottleneck_dropout=(0.1, 0.6), **small),
-    "sparse": AutoencoderTrainer(latent_dim=4, code_activation="sigmoid", sparsity_kl_weight=1.0, **small),
-    "contractive": AutoencoderTrainer(latent_dim=4, contractive_weight=0.1, **small),
-    "gan": GANTrainer(k=2, r1=0.1, **gan),
-    "gan with reused noise": GANTrainer(fresh_noise=False, **gan),
-    "simultaneous gan": GANTrainer(update="simultaneous", optimizer="sgd", r1=0.1, **gan),
-}
-for name, trainer in trainers.items():
-    trainer.fit(images, validation=images, progress=False, checkpoint=f"{sys.argv[1]}/{name}.safetensors")
-    if trainer.fabric.is_global_zero:
-        print(name, "on", trainer.fabric.world_size)
-"""
-NAMES = (
-    "vae", "classifier", "denoising", "sparse", "contractive",
-    "gan", "gan with reused noise", "simultaneous gan",
-)  # fmt: skip
+SCRIPT = Path(__file__).with_name("_two_processes.py")
 LAUNCHERS = {
     "torchrun": [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=2", "--master-addr=127.0.0.1"],
     "fabric run": [str(Path(sys.executable).with_name("fabric")), "run", "--accelerator=cpu", "--devices=2"],
     "devices=2": [sys.executable],
 }
+BUFFERS = ("running_mean", "running_var", "num_batches_tracked", "n_averaged")
+
+pytestmark = pytest.mark.distributed
 
 
-def run(folder, launcher, devices):
-    script = folder / "script.py"
-    script.write_text(SCRIPT)
-    result = subprocess.run(
-        [*launcher, str(script), str(folder), str(devices)],
+def launch(folder, launcher, end):
+    devices = 2 if launcher == "devices=2" else 1
+    return subprocess.run(
+        [*LAUNCHERS[launcher], str(SCRIPT), str(folder), str(devices), end],
         env=os.environ | {"OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": "lo", "PYTHONWARNINGS": "ignore"},
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=400,
     )
-    assert result.returncode == 0, result.stderr[-3000:]
-    return result.stdout
 
 
 @pytest.fixture(scope="module")
-def alone(tmp_path_factory):
+def script():
+    spec = importlib.util.spec_from_file_location("two_processes", SCRIPT)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory, script):
+    """The runs of one process, by name."""
     folder = tmp_path_factory.mktemp("alone")
-    assert "vae on 1" in run(folder, [sys.executable], 1)
-    return {name: checkpoints.read(folder / f"{name}.safetensors") for name in NAMES}
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    script.fit_all(folder, 1)
+    torch.set_num_threads(threads)
+    return {name: checkpoints.read(folder / f"{name}.safetensors") for name in [*script.trainers(1), "batchnorm"]}
 
 
-@pytest.mark.distributed
-@pytest.mark.parametrize("launcher", LAUNCHERS)
-def test_two_processes_equal_one_with_the_same_global_batch(alone, tmp_path, launcher):
-    printed = run(tmp_path, LAUNCHERS[launcher], 2 if launcher == "devices=2" else 1)
-    assert [f"{name} on 2" in printed for name in NAMES] == [True] * len(NAMES), printed
-    for name in NAMES:
-        tensors, description = checkpoints.read(tmp_path / f"{name}.safetensors")
-        expected, expected_description = alone[name]
-        assert description["step"] == expected_description["step"] == 9
-        assert tensors.keys() == expected.keys()
-        for key, value in tensors.items():
+@pytest.fixture(scope="module", params=LAUNCHERS)
+def both(request, tmp_path_factory):
+    """Runs of two processes, in a folder; and how the launcher ended when then one of them was killed."""
+    folder = tmp_path_factory.mktemp("both")
+    result = launch(folder, request.param, "killed")
+    return folder, result, time.time()
+
+
+def assert_close(name, tensors, expected, without=()):
+    assert tensors.keys() == expected.keys()
+    for key, value in tensors.items():
+        if not key.endswith(without or ("/",)):
             torch.testing.assert_close(value, expected[key], rtol=2e-4, atol=2e-5, msg=lambda m: f"{name} {key}: {m}")
+
+
+def test_two_processes_equal_one_with_the_same_global_batch(alone, both, script):
+    folder, result, _ = both
+    for name in script.trainers(2):
+        assert f"{name} on 2" in result.stdout, result.stderr[-3000:]
+        tensors, description = checkpoints.read(folder / f"{name}.safetensors")
+        expected, expected_description = alone[name]
+        assert description["step"] == expected_description["step"] == script.STEPS.get(name, 9)
+        assert_close(name, tensors, expected)
+
+
+def test_batch_norm_in_two_processes_is_that_of_two_halves_of_each_batch(alone, both, script, tmp_path):
+    class HalvesBatchNorm(nn.BatchNorm2d):
+        def forward(self, x):
+            half = len(x) // 2
+            return torch.cat([super(HalvesBatchNorm, self).forward(part) for part in (x[:half], x[half:])])
+
+    script.fit(tmp_path, "halves", script.batchnorm(1, HalvesBatchNorm))
+    tensors, _ = checkpoints.read(both[0] / "batchnorm.safetensors")
+    halves, _ = checkpoints.read(tmp_path / "halves.safetensors")
+    assert_close("halves", tensors, halves, without=BUFFERS)
+    whole, _ = alone["batchnorm"]
+    assert (tensors["history/loss_D"] - whole["history/loss_D"]).abs().max() > 0.01
+
+
+def test_death_of_one_process_ends_the_other_with_a_message(both):
+    folder, result, ended = both
+    assert result.returncode != 0
+    assert ended - float((folder / "died").read_text()) < 60
+    assert "ProcessLost: process 0 of 2 lost the others after step 3" in result.stderr, result.stderr[-3000:]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("end", "says"),
+    [("parent killed", "the process that started this one has ended"), ("child killed", "terminated with code -9")],
+)
+def test_death_of_one_process_ends_another_that_waits_for_ever(tmp_path, end, says):
+    result = launch(tmp_path, "devices=2", end)
+    assert result.returncode != 0 and time.time() - float((tmp_path / "died").read_text()) < 60
+    assert says in result.stderr
+    with pytest.raises(ProcessLookupError):
+        os.kill(int((tmp_path / "left").read_text()), 0)
