@@ -127,7 +127,6 @@ def lose_a_process(folder, devices, end):
                     Path(folder, "died").write_text(str(time.time()))
                     os.kill(os.getpid(), signal.SIGKILL)
                 if end != "killed":
-                    Path(folder, "left").write_text(str(os.getpid()))
                     time.sleep(600)
             return super().training_step(batch)
 

