@@ -26,7 +26,7 @@ CHECKPOINT = ROOT / "notebooks" / "checkpoints" / "dcgan-emoji.safetensors"
 SEEDS = (0, 1, 2)
 
 SETTINGS = dict(width=24, noise_dim=64, batch_size=32, ema_decay=0.995)
-STAGES = (1, 100, 300, 900, 1800, 3000)
+STAGES = (1, 50, 150, 500, 1000, 1800)
 CASES = ["emoji", "real"]
 
 
