@@ -225,8 +225,18 @@ def test_resizing_keeps_proportions_and_the_centre():
 
 
 def test_shrinking_averages():
-    image = (torch.arange(64) % 2 * 255).to(torch.uint8).expand(3, 64, 64).contiguous()
-    assert (resized(image, (8, 8))[..., 1:-1].float() - 127.5).abs().max() < 2
+    """White in every fourth column; sampling without a filter would see more of it, or none."""
+    image = (torch.arange(64) % 4 == 0).mul(255).to(torch.uint8).expand(3, 64, 64).contiguous()
+    assert (resized(image, (8, 8))[..., 1:-1].float() - 255 / 4).abs().max() < 4
+
+
+def test_pixels_of_a_file_come_back_in_their_places(photos):
+    image = np.random.default_rng(0).integers(0, 256, (12, 12, 3), dtype=np.uint8)
+    Image.fromarray(image).save(photos / "trainA" / "0.png")
+    for stream in (False, True):
+        x, _ = load_unpaired(photos, stream=stream)
+        first = x[0] if stream else x.images[0]
+        assert np.array_equal(first.numpy(), image.transpose(2, 0, 1))
 
 
 @pytest.mark.parametrize("name", [*EMBEDDED_UNPAIRED])
