@@ -246,6 +246,7 @@ def test_doctor_reports_versions_device_precision_and_data(run, monkeypatch, tmp
     assert report["precision"] in ("32-true", "bf16-mixed")
     assert "no train or test split" in printed and str(tmp_path) in printed
     assert "to fix: mnist is not there and COURSEKIT_OFFLINE forbids" in printed
+    assert "to fix: horse2zebra is not there" in printed and "to fix: apple2tomato" not in printed
     monkeypatch.delenv("COURSEKIT_OFFLINE")
     assert not [problem for problem in doctor.examine()[1] if "mnist" in problem]
 

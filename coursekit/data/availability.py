@@ -2,6 +2,7 @@
 
 from coursekit.data.images import IMAGE_SETS, SPLITS, images_are_here, require_known
 from coursekit.data.unpaired import UNPAIRED_SETS, unpaired_are_here
+from coursekit.data.unpaired_folders import FOLDER_SETS
 
 
 def is_available(name, split="train", *, root=None):
@@ -29,3 +30,8 @@ def is_available(name, split="train", *, root=None):
     require_known(split, SPLITS, "split")
     here = images_are_here if name in IMAGE_SETS else unpaired_are_here
     return here(name, split, root)
+
+
+def is_downloaded(name):
+    """Whether loading this set downloads it where it is missing; of embedded sets that never comes up."""
+    return name not in FOLDER_SETS or FOLDER_SETS[name].archive is not None
