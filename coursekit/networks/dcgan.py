@@ -9,7 +9,7 @@ from torch.nn import functional
 from coursekit.networks.gan import OUTPUTS
 from coursekit.networks.layers import _image_shape, _positive_ints
 
-__all__ = ["DCGANDiscriminator", "DCGANGenerator", "halvings", "normal_weights"]
+__all__ = ["DCGANDiscriminator", "DCGANGenerator", "normal_weights"]
 
 NORMS = ("batch", "none", "everywhere")
 ACTIVATIONS = ("relu", "leaky_relu")

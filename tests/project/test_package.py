@@ -30,6 +30,9 @@ def read(name):
     return (ROOT / name).read_text(encoding="utf-8")
 
 
+NOT_PROSE = (".png", ".lock", ".safetensors")
+
+
 def tracked_files():
     """Files that are, or are about to be, committed."""
     if not (ROOT / ".git").exists():
@@ -307,7 +310,7 @@ def test_no_file_names_a_private_path_or_a_registry():
     here = Path(__file__).resolve()
     found = {}
     for path in tracked_files():
-        if path.suffix in (".png", ".lock") or path == here:
+        if path.suffix in NOT_PROSE or path == here:
             continue
         if match := PRIVATE.search(path.read_text(encoding="utf-8")):
             found[path.relative_to(ROOT).as_posix()] = match[0]
@@ -318,7 +321,7 @@ def test_the_folder_beside_the_checkout_is_named_by_ci_alone():
     named = [
         path.relative_to(ROOT).as_posix()
         for path in tracked_files()
-        if path.suffix not in (".png", ".lock")
+        if path.suffix not in NOT_PROSE
         and path != Path(__file__).resolve()
         and "../shared" in path.read_text(encoding="utf-8")
     ]
