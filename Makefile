@@ -13,6 +13,9 @@ export OMP_NUM_THREADS ?= 1
 
 # Tests never wait for a network: without a data folder of your own they use the embedded digits.
 PYTEST := $(if $(COURSEKIT_DATA),,COURSEKIT_OFFLINE=1 )$(BIN)/python -m pytest
+# One process per core; the cells of a notebook, and the tests of a file, stay together.
+JOBS ?= logical
+PARALLEL := -n $(JOBS) --dist loadfile
 NBVAL := --nbval-lax --nbval-current-env --nbval-cell-timeout=300
 NOTEBOOKS := $(wildcard notebooks/*.ipynb)
 LAST_RESULTS := book/results/table1_full.py
@@ -60,7 +63,7 @@ serve: install  ## Show the built website on localhost (PORT=8000)
 # -- tests -----------------------------------------------------------------------------------------
 
 test: install  ## Everything but the slow and the GPU tests, all notebooks included
-	$(PYTEST) $(NBVAL) -m "not slow and not cuda" tests $(NOTEBOOKS)
+	$(PYTEST) $(PARALLEL) $(NBVAL) -m "not slow and not cuda" tests $(NOTEBOOKS)
 
 test-slow: install  ## The slow tests
 	$(PYTEST) -m "slow and not cuda" tests
@@ -69,10 +72,10 @@ test-cuda: install  ## The tests that need an NVIDIA GPU
 	$(PYTEST) -m "cuda" tests
 
 test-fast: install  ## A minute's worth: no notebooks, no browser, no second process
-	$(PYTEST) -m "not slow and not cuda and not browser and not distributed" tests
+	$(PYTEST) $(PARALLEL) -m "not slow and not cuda and not browser and not distributed" tests
 
 test-notebooks: install  ## The notebooks alone
-	$(PYTEST) $(NBVAL) $(NOTEBOOKS)
+	$(PYTEST) $(PARALLEL) $(NBVAL) $(NOTEBOOKS)
 
 bench: install  ## Measure speed (nothing is judged by it)
 	for script in tests/benchmarks/[a-z]*.py; do env -u OMP_NUM_THREADS $(BIN)/python $$script || exit 1; done
