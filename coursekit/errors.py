@@ -14,7 +14,7 @@ class TrainingDiverged(CoursekitError):
 
 
 class OutOfMemory(CoursekitError):
-    """The device has no memory left for a training step; the message names what to lower."""
+    """The device has no memory left for a training step or a prediction; the message names what to lower."""
 
 
 class ProcessLost(CoursekitError):

@@ -1,6 +1,7 @@
 """The loop that every trainer shares. What is particular to a model stands in its own file."""
 
 import dataclasses
+import math
 import os
 import sys
 import warnings
@@ -15,7 +16,7 @@ from coursekit import checkpoints
 from coursekit.errors import CheckpointError, TrainingDiverged
 from coursekit.trainers.batches import Batch, Data, DataSpec, Feed, as_data, as_pair, describe, to_unit
 from coursekit.trainers.config import TrainerConfig, choose_device, choose_precision, require
-from coursekit.trainers.failures import end_with_parent, explained
+from coursekit.trainers.failures import at_inference, end_with_parent, explained, in_a_step
 from coursekit.trainers.runtime import (
     InterruptFlag,
     ProgressBar,
@@ -26,7 +27,8 @@ from coursekit.trainers.runtime import (
 )
 
 STREAMS = NOISE, MODULES, ORDER, EVALUATION, SAMPLING, ORDER_Y = range(6)
-INFERENCE_BATCH = 1000
+INFERENCE_IMAGES = 1000
+INFERENCE_PIXELS = 2**20  # 1,000 images of up to 32x32, 64 of 128x128, 16 of 256x256
 
 
 class Trainer(ABC):
@@ -62,6 +64,10 @@ class Trainer(ABC):
         Steps done since the run began.
     interrupted : bool
         Whether Ctrl-C ended the last ``fit``.
+    inference_pixels : int
+        What evaluation, samples and every other prediction take at once: up to 1,000 images, and no more of them
+        than have so many pixels (height x width) together, but at least one. Lower it where they run out of memory.
+        What comes out is the same up to rounding, but for ``evaluate`` with noise, which is drawn batch by batch.
     """
 
     Config: type = TrainerConfig
@@ -87,6 +93,7 @@ class Trainer(ABC):
         self.history, self.validation_history = {}, {}
         self.step = 0
         self.interrupted = False
+        self.inference_pixels = INFERENCE_PIXELS
         self.data_spec = None
 
     # What a subclass writes
@@ -265,7 +272,7 @@ class Trainer(ABC):
             module_randomness(device),
             InterruptFlag() as interrupt,
             ProgressBar(self.step, last_step, type(self).__name__, progress and self.fabric.is_global_zero) as bar,
-            explained(self),
+            explained(self, in_a_step),
         ):
             while self.step < last_step and not interrupt.raised:
                 epoch, position = divmod(self.step, steps_per_epoch)
@@ -295,7 +302,7 @@ class Trainer(ABC):
             self.interrupted = True
             print(f"Stopped by Ctrl-C after step {self.step} of {last_step}; fit again to go on.", file=sys.stderr)
         if checkpoint is not None:
-            with explained(self):
+            with explained(self, in_a_step):
                 self.save(checkpoint)
         return self
 
@@ -308,7 +315,12 @@ class Trainer(ABC):
         -------
         dict of str to float
             The keys of a training step. A term that is not a mean over images, such as the KL of mean
-            activations, is averaged over batches of 1,000.
+            activations, is averaged over batches (see ``inference_pixels``).
+
+        Raises
+        ------
+        OutOfMemory
+            When the device has no memory left; the message names what to lower.
         """
         data = self._sets(images)
         self._check_same_data(describe(*data), size_matters=False)
@@ -316,8 +328,7 @@ class Trainer(ABC):
         size, labels = min(len(part.images) for part in data), data[0].labels
         totals = {}
         with self._inference() as network:
-            for number, start in enumerate(range(0, size, INFERENCE_BATCH)):
-                stop = min(start + INFERENCE_BATCH, size)
+            for number, (start, stop) in enumerate(self._parts(size)):
                 x, *y = (to_unit(part.rows(start, stop, device)) for part in data)
                 batch = Batch(
                     x=x,
@@ -565,27 +576,37 @@ class Trainer(ABC):
         for module in modules:
             module.eval()
         try:
-            with torch.no_grad(), tuned(self.fabric.device):
+            with torch.no_grad(), tuned(self.fabric.device), explained(self, at_inference):
                 yield self.network
         finally:
             for module, mode in zip(modules, modes):
                 module.train(mode)
 
+    @property
+    def inference_batch(self):
+        """Images that evaluation and predictions take at once: see ``inference_pixels``."""
+        pixels = math.prod(self.data_spec.image_shape[1:])  # of points, 1
+        return max(1, min(INFERENCE_IMAGES, self.inference_pixels // pixels))
+
+    def _parts(self, size):
+        """(start, stop) of each batch of a prediction for `size` rows."""
+        return [(start, min(start + self.inference_batch, size)) for start in range(0, size, self.inference_batch)]
+
     def _predict(self, function, images):
-        """`function(network, x)` over `images` in large batches; a tensor or tuple of tensors on the CPU."""
+        """`function(network, x)` over `images` in `_parts`; a tensor or tuple of tensors on the CPU."""
         data = as_data(images, self.TAKES_POINTS)
         self._check_same_data(describe(data), size_matters=False)
         return self._over(data, lambda network, pixels: function(network, to_unit(pixels)))
 
     def _in_batches(self, function, rows):
-        """`function(network, part)` over the rows of a tensor, in large batches; a tensor on the CPU."""
+        """`function(network, part)` over the rows of a tensor, in `_parts`; a tensor on the CPU."""
         return self._over(Data(rows, None, "tensor", None), function)
 
     def _over(self, data, function):
         outputs = []
         with self._inference() as network:
-            for start in range(0, len(data.images), INFERENCE_BATCH):
-                output = function(network, data.rows(start, start + INFERENCE_BATCH, self.fabric.device))
+            for start, stop in self._parts(len(data.images)):
+                output = function(network, data.rows(start, stop, self.fabric.device))
                 outputs.append(tuple(_on_cpu(o) for o in output) if isinstance(output, tuple) else _on_cpu(output))
         if isinstance(outputs[0], tuple):
             return tuple(torch.cat(parts) for parts in zip(*outputs))

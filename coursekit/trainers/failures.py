@@ -1,4 +1,4 @@
-"""What goes wrong from outside in the middle of a fit, said in one line: no memory left, another process gone."""
+"""What goes wrong from outside, said in one line: no memory left, another process gone."""
 
 import os
 import sys
@@ -22,14 +22,17 @@ LOOK_EVERY = 5.0  # seconds
 
 
 @contextmanager
-def explained(trainer):
-    """Turn torch's errors for no memory and for lost processes into those of coursekit."""
+def explained(trainer, without_memory):
+    """Turn torch's errors for no memory and for lost processes into those of coursekit.
+
+    `without_memory` writes the message: `in_a_step`, or `at_inference`.
+    """
     try:
         yield
     except (RuntimeError, MemoryError) as error:
         message = str(error)
         if isinstance(error, (torch.OutOfMemoryError, MemoryError)) or "can't allocate memory" in message:
-            raise OutOfMemory(_without_memory(trainer)) from error
+            raise OutOfMemory(without_memory(trainer)) from error
         distributed = isinstance(error, torch.distributed.DistError) if torch.distributed.is_available() else False
         if trainer.fabric.world_size > 1 and (distributed or any(said in message for said in BROKEN_CONNECTION)):
             raise ProcessLost(
@@ -40,7 +43,8 @@ def explained(trainer):
         raise
 
 
-def _without_memory(trainer):
+def in_a_step(trainer):
+    """What to do where a training step finds no memory."""
     values = {name: getattr(trainer.config, name, None) for name in MEMORY_SETTINGS}
     lower = [f"{name} (now {value})" for name, value in values.items() if value not in (None, 1)]
     precision = choose_precision(trainer.precision, trainer.fabric.device.type)
@@ -49,6 +53,20 @@ def _without_memory(trainer):
     return (
         f"{trainer.fabric.device} has no memory left in step {trainer.step + 1}. Lower {', or '.join(lower)}. The "
         "weights of this trainer are not to be used; a checkpoint on disk stays as it was."
+    )
+
+
+def at_inference(trainer):
+    """What to do where an evaluation, a sample or another prediction finds no memory."""
+    lower = []
+    if trainer.inference_batch > 1:
+        lower.append(f"Lower inference_pixels of this trainer (now {trainer.inference_pixels})")
+    if trainer.fabric.device.type != "cpu":
+        lower.append("load the run with device='cpu'")
+    advice = ", or ".join(lower) or "Give smaller images or fewer of them"
+    return (
+        f"{trainer.fabric.device} has no memory left for predictions of shape {trainer.data_spec.image_shape}, "
+        f"{trainer.inference_batch} at once. {advice[0].upper()}{advice[1:]}. The weights of this trainer are as they were."
     )
 
 

@@ -26,6 +26,7 @@ from coursekit.trainers import (
     load_trainer,
 )
 from coursekit.trainers.adversarial import AdversarialTrainer
+from coursekit.trainers.batches import DataSpec
 
 SMALL = {"hidden": (12,), "batch_size": 16, "epochs": 3, "lr": 1e-2}
 SMALL_GAN = {"noise_dim": 4, "generator_hidden": (12, 12), "discriminator_hidden": (12,), "batch_size": 16, "epochs": 3}
@@ -165,7 +166,7 @@ def test_evaluate_is_the_mean_over_all_images_whatever_the_batches(make, data, m
     if isinstance(trainer, (VAETrainer, AutoregressiveTrainer, AdversarialTrainer)):
         monkeypatch.setattr(type(trainer), "noise", lambda self, batch, *shape, **kind: torch.zeros(len(batch), *shape))
     at_once = trainer.evaluate(data)
-    monkeypatch.setattr(base, "INFERENCE_BATCH", 7)
+    monkeypatch.setattr(base, "INFERENCE_IMAGES", 7)
     assert trainer.evaluate(data) == pytest.approx(at_once, rel=1e-5)
     assert at_once.keys() == trainer.history.keys() - {"step", "epoch"}
 
@@ -374,6 +375,114 @@ def test_memory_that_the_cpu_refuses_is_the_same_error(images):
 
     with pytest.raises(OutOfMemory, match="Lower batch_size"):
         fit(ClassifierTrainer(network=Greedy(1, 1), batch_size=16), images)
+
+
+def predictions(trainer, data):
+    """Every way to ask `trainer` for something about `data`, by name."""
+    first, *second = data if isinstance(data, tuple) else (data,)
+    ways = {
+        name: lambda name=name: getattr(trainer, name)(first)
+        for name in ("reconstruct", "encode", "predict", "predict_proba", "discriminate", "translate", "cycle")
+        if hasattr(trainer, name)
+    }
+    if hasattr(trainer, "sample"):
+        ways["sample"] = lambda: trainer.sample(20, seed=3)
+    return ways | {"evaluate": lambda: trainer.evaluate(data)}
+
+
+def test_predictions_are_the_same_however_many_are_taken_at_once(make, data):
+    trainer = fit(make(), data, epochs=1)
+    ways = predictions(trainer, data)
+    assert len(ways) >= 2 and ways.pop("evaluate")
+    at_once = {name: predict() for name, predict in ways.items()}
+    trainer.inference_pixels = 7 * 8 * 8
+    assert trainer.inference_batch == 7
+    for name, predict in ways.items():
+        torch.testing.assert_close(predict(), at_once[name], atol=1e-6, rtol=1e-5)
+
+
+def test_no_memory_left_for_a_prediction_names_what_to_lower(make, data, monkeypatch):
+    trainer = fit(make(), data, max_steps=2)
+    weights = trainer._state()[0]
+    for network in trainer.networks.values():
+        for module in [*network.modules(), *(m for average in trainer.averages.values() for m in average.modules())]:
+            monkeypatch.setattr(module, "forward", without_memory)
+    for name, predict in predictions(trainer, data).items():
+        with pytest.raises(
+            OutOfMemory, match=r"cpu has .* \(1, 8, 8\), 1000 at once\. Lower inference_pixels"
+        ) as error:
+            predict()
+        assert "batch_size" not in str(error.value) and "device='cpu'" not in str(error.value), name
+    assert all(torch.equal(value, weights[name]) for name, value in trainer._state()[0].items())
+
+
+def without_memory(*inputs, **named):
+    raise torch.OutOfMemoryError("CUDA out of memory")
+
+
+def test_no_memory_left_for_one_image_asks_for_smaller_ones(data, images, monkeypatch):
+    trainer = fit(MAKERS["vae"](), images, max_steps=2)
+    trainer.inference_pixels = 1
+    monkeypatch.setattr(trainer.network, "decode", without_memory)
+    with pytest.raises(OutOfMemory, match="1 at once. Give smaller images or fewer"):
+        trainer.sample(2)
+
+
+@pytest.mark.parametrize(
+    ("shape", "at_once"),
+    [((1, 28, 28), 1000), ((3, 32, 32), 1000), ((3, 64, 64), 256), ((3, 128, 128), 64), ((3, 256, 256), 16)]
+    + [((1, 2048, 2048), 1), ((1, 64, 128), 128)],
+    ids=str,
+)
+def test_predictions_take_no_more_pixels_at_once_than_memory_is_sure_to_hold(shape, at_once):
+    sizes = []
+
+    class Spy(torch.nn.Conv2d):
+        def forward(self, x):
+            sizes.append(len(x))
+            return x.new_zeros(()).expand(x.shape)
+
+    spies = {name: Spy(shape[0], shape[0], 1) for name in ("G", "F", "D_X", "D_Y")}
+    trainer = CycleGANTrainer(**spies, init_std=None, pool_size=0, device="cpu")
+    trainer._build(DataSpec(shape, 1, "blank", None, 1))
+    images = torch.zeros((), dtype=torch.uint8).expand(2 * at_once + 1, *shape)
+    for predict in (trainer.translate, trainer.cycle, lambda images: trainer.evaluate((images, images))):
+        sizes.clear()
+        predict(images)
+        calls = len(sizes) // 3
+        assert sizes == 2 * calls * [at_once] + calls * [1]
+
+
+@pytest.mark.parametrize(("side", "at_once"), [(28, 1000), (64, 256)])
+def test_samples_are_drawn_in_parts_of_one_draw_of_noise(side, at_once):
+    seen = []
+
+    class Spy(torch.nn.Linear):
+        def forward(self, z):
+            seen.append(z)
+            return super().forward(z).unflatten(1, (1, 1, 1)).expand(-1, 1, side, side)
+
+    trainer = DCGANTrainer(generator=Spy(100, 1), discriminator=torch.nn.Linear(1, 1), init_std=None, device="cpu")
+    trainer._build(DataSpec((1, side, side), 1, "blank", None))
+    samples = trainer.sample(1000, seed=3)
+    assert [len(z) for z in seen] == (1000 // at_once) * [at_once] + (1000 % at_once > 0) * [1000 % at_once]
+    assert torch.equal(torch.cat(seen), trainer.sample_noise(1000, seed=3))
+    assert len(samples) == 1000
+
+
+@pytest.mark.cuda
+def test_no_memory_left_on_cuda_for_a_prediction_names_what_to_lower():
+    images = torch.zeros(2000, 3, 64, 64, dtype=torch.uint8)
+    trainer = fit(DCGANTrainer(batch_size=4, width=256, device="cuda"), images[:4], max_steps=1)
+    trainer.inference_pixels = 2**40
+    torch.cuda.set_per_process_memory_fraction(0.02)
+    try:
+        with pytest.raises(OutOfMemory, match="Lower inference_pixels .*, or load the run with device='cpu'"):
+            trainer.discriminate(images)
+        trainer.inference_pixels = 2**15
+        assert len(trainer.discriminate(images)) == 2000
+    finally:
+        torch.cuda.set_per_process_memory_fraction(1.0)
 
 
 @pytest.mark.cuda
