@@ -1,0 +1,14 @@
+"""Graded exercises, one module a chapter: what a student's notebook imports.
+
+No right answer is in here, only wrong ones, so that a check can name them.
+"""
+
+CHAPTERS = (
+    "discriminative_generative",
+    "autoencoders",
+    "vae",
+    "gan_theory",
+    "gan_practice",
+    "dcgan",
+    "cyclegan",
+)

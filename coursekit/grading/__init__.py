@@ -1,0 +1,1 @@
+"""Grading: what instructors run. Nothing here is imported by what students see."""
