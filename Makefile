@@ -77,8 +77,8 @@ test-fast: install  ## A minute's worth: no notebooks, no browser, no second pro
 test-notebooks: install  ## The notebooks alone
 	$(PYTEST) $(PARALLEL) $(NBVAL) $(NOTEBOOKS)
 
-bench: install  ## Measure speed (nothing is judged by it)
-	for script in tests/benchmarks/[a-z]*.py; do env -u OMP_NUM_THREADS $(BIN)/python $$script || exit 1; done
+bench: install  ## Measure speed, into book/results/bench.json: 15 minutes (BENCH="--only dcgan-32" for some)
+	env -u OMP_NUM_THREADS $(BIN)/python tests/benchmarks/bench.py $(BENCH)
 
 lint: install  ## Check style and formatting
 	$(BIN)/ruff check . && $(BIN)/ruff format --check .

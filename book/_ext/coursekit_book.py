@@ -34,23 +34,24 @@ def load_record(folder, chapter):
 
 
 def values_of(record, case, metric):
-    """The metric of this case, one value per seed."""
+    """The metric of this case, one value per seed or round."""
     rows = [row for row in record["rows"] if row["case"] == case]
     if not rows:
         known = sorted({row["case"] for row in record["rows"]})
         raise ResultError(f"{record['chapter']}.json has no case {case!r}; it has {', '.join(known)}")
-    missing = [row["seed"] for row in rows if metric not in row["metrics"]]
-    if missing:
+    if any(metric not in row["metrics"] for row in rows):
         raise ResultError(f"{record['chapter']}.json, case {case!r}: no metric {metric!r}")
     return [row["metrics"][metric] for row in rows]
 
 
 def format_values(values, spec):
-    """`mean (smallest to largest)`, or the number alone if all seeds print alike.
+    """`mean (smallest to largest)`, the number alone if all seeds print alike, or the words that stand for it.
 
     >>> format_values([1.0, 2.0, 4.5], ".1f")
     '2.5 (1.0 to 4.5)'
     """
+    if words := [value for value in values if isinstance(value, str)]:
+        return words[0]
     mean, low, high = (
         format(value, spec).replace("-", "\N{MINUS SIGN}")
         for value in (sum(values) / len(values), min(values), max(values))
@@ -62,13 +63,21 @@ def describe_runs(record, cases):
     """One sentence on where the numbers of these cases come from."""
     rows = [row for row in record["rows"] if row["case"] in cases]
     runs = [record["runs"][index] for index in sorted({row["run"] for row in rows})]
-    seeds = sorted({row["seed"] for row in rows})
+    seeds = sorted({row["seed"] for row in rows if "seed" in row})
+    rounds = {row["round"] for row in rows if "round" in row}
     machines = _unique(f"{run['device']}, {run['threads']} thread{'s' * (run['threads'] > 1)}" for run in runs)
     dates = _unique(run["date"] for run in runs)
     commits = _unique(run["commit"] for run in runs)
     data = _unique(source for run in runs for source in run["data"].values())
-    several = f"Mean (smallest to largest) over seeds {', '.join(map(str, seeds))}."
-    sentence = (f"{several} " if len(seeds) > 1 else f"One seed, {seeds[0]}, so no range. ") + (
+    if rounds:
+        over = (
+            f"Mean (smallest to largest) over {len(rounds)} rounds." if len(rounds) > 1 else "One round, so no range."
+        )
+    elif len(seeds) > 1:
+        over = f"Mean (smallest to largest) over seeds {', '.join(map(str, seeds))}."
+    else:
+        over = f"One seed, {seeds[0]}, so no range."
+    sentence = f"{over} " + (
         f"Made by {_unique(run['command'] for run in runs)} on {machines}; {dates}; commit {commits}"
     )
     return sentence + (f"; data: {data}." if data else ".")

@@ -1,92 +1,55 @@
-"""Images per second of CycleGAN's training steps, beside the plain loop of the best-known implementation.
-
-    python tests/benchmarks/cyclegan_step.py [--rounds 3] [--out FILE]
+"""CycleGAN's training step beside the plain loop of the best-known implementation.
 
 Two settings of the paper, batches of 1 and no identity loss: 128x128 pixels with 6 blocks, and 256x256 with 9. The
 plain loop is written afresh, with the step of junyanz/pytorch-CycleGAN-and-pix2pix (``models/cycle_gan_model.py``):
-G and F together with the discriminators frozen, then each discriminator on an image and on one of the pool, one
-Adam for the translators and one for the judges. Networks, batches, precision and threads are the same. In every
-round each side trains a step or two, in turn, in a process of its own. An image is one step: one of X and one of Y.
-Compare the ratios, never the absolute rates; for operations and the ceiling see ``dcgan_step.py``.
+G and F together with the discriminators frozen, then each discriminator on an image and on one of the pool, one Adam
+for the translators and one for the judges. Networks, batches, precision and threads are the same. An image is one
+step: one of X and one of Y.
 """
 
 import itertools
 import random
 
-from _sides import CEILING, ConvolutionCeiling, compare, counted_gflop, with_bf16_only_where_native
-from dcgan_step import images
+from _sides import clouds, trainings
 
-POOL, LAMBDA_CYCLE = 50, 10
-
-
-class Step:
-    """What both sides share: a round of `steps` steps, and their losses."""
-
-    size, blocks, steps = 128, 6, 2
-
-    def __init__(self, folder):
-        self.x = images(self.size, 1)
-        self.y = 255 - self.x
-        self.losses = {"loss_G": [], "loss_D_X": [], "loss_D_Y": []}
-        self.build()
-        self.run(1)  # what is done once in a process is not part of a step
-        self.gflop = counted_gflop(lambda: self.run(1))
-
-    def epoch(self):
-        rows = self.run(self.steps)
-        for name, values in zip(self.losses, zip(*rows)):
-            self.losses[name].append(sum(values) / len(values))
-        return self.steps
-
-    def report(self):
-        return {"gflop_per_image": self.gflop, **self.losses}
+LAMBDA_CYCLE = 10
+SETTINGS = {"cyclegan-128": dict(size=128, blocks=6), "cyclegan-256": dict(size=256, blocks=9)}
+GOALS = {"coursekit": 1.15, "bf16": 1.8}
 
 
 class Pool:
-    """Up to 50 earlier translations, of which every second answer is one."""
+    """Up to `size` earlier translations, of which every second answer is one."""
 
-    def __init__(self):
-        self.images = []
+    def __init__(self, size=50):
+        self.images, self.size = [], size
 
     def query(self, image):
-        if len(self.images) < POOL:
+        if len(self.images) < self.size:
             self.images.append(image)
             return image
-        if random.random() < 0.5:
+        if not self.size or random.random() < 0.5:
             return image
-        place = random.randrange(POOL)
+        place = random.randrange(self.size)
         old, self.images[place] = self.images[place].clone(), image
         return old
 
 
-class Plain128(Step):
-    def build(self):
+class PlainLoop:
+    """The step of the translators `G`, `F` and the judges `D_X`, `D_Y`."""
+
+    def __init__(self, G, F, D_X, D_Y, pool_size=50):
         import torch
 
-        from coursekit.networks.cyclegan import PatchDiscriminator, ResnetGenerator
-        from coursekit.networks.dcgan import normal_weights
-
-        torch.manual_seed(0)
-        random.seed(0)
-        shape = (3, self.size, self.size)
-        self.G, self.F = (normal_weights(ResnetGenerator(shape, blocks=self.blocks)) for _ in range(2))
-        self.D_X, self.D_Y = (normal_weights(PatchDiscriminator(shape)) for _ in range(2))
+        self.G, self.F, self.D_X, self.D_Y = G, F, D_X, D_Y
         self.of_translators, self.of_judges = (
-            torch.optim.Adam(
-                itertools.chain(*(network.parameters() for network in networks)), lr=2e-4, betas=(0.5, 0.999)
-            )
-            for networks in ((self.G, self.F), (self.D_X, self.D_Y))
+            torch.optim.Adam(itertools.chain(*(part.parameters() for part in parts)), lr=2e-4, betas=(0.5, 0.999))
+            for parts in ((G, F), (D_X, D_Y))
         )
-        self.pool_X, self.pool_Y = Pool(), Pool()
+        self.pool_X, self.pool_Y = Pool(pool_size), Pool(pool_size)
         self.squares, self.absolute = torch.nn.MSELoss(), torch.nn.L1Loss()
-        self.done = 0
 
-    def run(self, steps):
-        return [self.step() for _ in range(steps)]
-
-    def step(self):
-        x, y = (part[self.done % len(part)][None].float() / 127.5 - 1 for part in (self.x, self.y))
-        self.done += 1
+    def step(self, x, y):
+        """One step on images in [-1, 1]; the losses of the translators, D_X and D_Y."""
         y_fake, x_fake = self.G(x), self.F(y)
         x_cycled, y_cycled = self.F(y_fake), self.G(x_fake)
         self.judges_learn(False)
@@ -119,53 +82,43 @@ class Plain128(Step):
             weight.requires_grad_(learn)
 
 
-class Coursekit128(Step):
-    precision = "32-true"
+def networks(shape, blocks, seed=0, **slim):
+    """G, F, D_X and D_Y for the plain loop."""
+    import torch
 
-    def build(self):
+    from coursekit.networks.cyclegan import PatchDiscriminator, ResnetGenerator
+    from coursekit.networks.dcgan import normal_weights
+
+    torch.manual_seed(seed)
+    translators = [normal_weights(ResnetGenerator(shape, blocks=blocks, **slim)) for _ in range(2)]
+    return *translators, *(normal_weights(PatchDiscriminator(shape, **slim)) for _ in range(2))
+
+
+class Plain:
+    """A round of one step. `networks` makes G, F, D_X and D_Y of (shape, blocks)."""
+
+    def __init__(self, folder, size, blocks, device, networks=networks):
+        random.seed(0)
+        self.loop = PlainLoop(*(network.to(device) for network in networks((3, size, size), blocks)))
+        x = clouds(size, 1)
+        self.x, self.y = (images.to(device).float() / 127.5 - 1 for images in (x, 255 - x))
+
+    def epoch(self):
+        self.loop.step(self.x, self.y)
+        return 1
+
+
+class Coursekit:
+    def __init__(self, folder, size, blocks, device, precision="32-true", compile=False):
         from coursekit.trainers import CycleGANTrainer
 
-        self.trainer = CycleGANTrainer(blocks=self.blocks, device="cpu", precision=self.precision)
+        self.x = clouds(size, 1)
+        self.trainer = CycleGANTrainer(blocks=blocks, device=device, precision=precision, compile=compile)
 
-    def run(self, steps):
-        self.trainer.fit((self.x, self.y), max_steps=self.trainer.step + steps, progress=False)
-        return list(zip(*(self.trainer.history[name][-steps:] for name in self.losses)))
-
-
-class Coursekit128BF16(Coursekit128):
-    precision = "bf16-mixed"
+    def epoch(self):
+        self.trainer.fit((self.x, 255 - self.x), max_steps=self.trainer.step + 1, progress=False)
+        return 1
 
 
-class Plain256(Plain128):
-    size, blocks, steps = 256, 9, 1
-
-
-class Coursekit256(Coursekit128):
-    size, blocks, steps = 256, 9, 1
-
-
-class Coursekit256BF16(Coursekit256):
-    precision = "bf16-mixed"
-
-
-SIDES = {
-    CEILING: ConvolutionCeiling,
-    "plain 128": Plain128,
-    "coursekit 128 float32": Coursekit128,
-    "coursekit 128 bf16": Coursekit128BF16,
-    "plain 256": Plain256,
-    "coursekit 256 float32": Coursekit256,
-    "coursekit 256 bf16": Coursekit256BF16,
-}
-BASELINES = {side: f"plain {side.split()[1]}" for side in SIDES if side != CEILING}
-GOALS = {side: 1.8 if side.endswith("bf16") else 1.15 for side in SIDES if side.startswith("coursekit")}
-
-if __name__ == "__main__":
-    compare(
-        __file__,
-        with_bf16_only_where_native(SIDES),
-        baselines=BASELINES,
-        goals=GOALS,
-        description=__doc__.splitlines()[0],
-        prepare=lambda folder: None,
-    )
+def workloads(on):
+    return {name: trainings(Plain, Coursekit, options, GOALS, on=on) for name, options in SETTINGS.items()}

@@ -1,16 +1,11 @@
-"""Images per second of whole GAN epochs on MNIST, beside the plain loops that a user would write.
-
-    python tests/benchmarks/gan_epoch.py [--rounds 7] [--out FILE]
+"""GANs' epochs on MNIST beside the plain loops that a user would write.
 
 Two models: an MLP GAN with batch normalisation in the generator (784 dimensions, batches of 64, Adam, the samples of
 a step shared by both networks), in epochs of 15,000 images; and the networks of the 2014 paper, alternating and
-simultaneous, in epochs of 3,000. In every round each side trains one epoch, in turn, in a process of its own. Compare
-the ratios, never the absolute rates.
+simultaneous, in epochs of 3,000.
 """
 
-import os
-
-from _sides import compare, with_bf16_only_where_native
+from _sides import mnist_for_torchvision, trainings
 
 NOISE_DIM = 100
 MLP_IMAGES, PAPER_IMAGES = 15_000, 3_000
@@ -21,7 +16,7 @@ class PlainLoop:
 
     batch_size, images = 64, MLP_IMAGES
 
-    def __init__(self, folder):
+    def __init__(self, folder, device):
         import torch
         from torchvision import datasets, transforms
 
@@ -31,8 +26,8 @@ class PlainLoop:
         self.loader = torch.utils.data.DataLoader(
             torch.utils.data.Subset(data, range(self.images)), batch_size=self.batch_size, shuffle=True
         )
+        self.device = device
         self.build()
-        self.means = (0.0, 0.0)
 
     def transform(self, transforms):
         return transforms.Compose([transforms.ToTensor(), transforms.Normalize(0.5, 0.5)])
@@ -55,25 +50,25 @@ class PlainLoop:
         self.discriminator = nn.Sequential(
             *block(784, 512, False), *block(512, 256, False), nn.Linear(256, 1), nn.Sigmoid()
         )
-        self.optimizers = [
-            torch.optim.Adam(network.parameters(), lr=2e-4, betas=(0.5, 0.999))
-            for network in (self.generator, self.discriminator)
-        ]
+        self.optimizers_of(torch.optim.Adam, lr=2e-4, betas=(0.5, 0.999))
+
+    def optimizers_of(self, kind, **options):
+        networks = self.generator.to(self.device), self.discriminator.to(self.device)
+        self.optimizers = [kind(network.parameters(), **options) for network in networks]
 
     def epoch(self):
-        done, d_real, d_fake = 0, 0.0, 0.0
+        totals = [0.0, 0.0]
         for x, _ in self.loader:
-            real, fake = self.step(x.view(len(x), -1))
-            done, d_real, d_fake = done + len(x), d_real + real * len(x), d_fake + fake * len(x)
-        self.means = (d_real / done, d_fake / done)
-        return done
+            told = self.step(x.view(len(x), -1).to(self.device))
+            totals = [total + mean * len(x) for total, mean in zip(totals, told)]
+        return self.images
 
     def step(self, x):
         import torch
 
         of_generator, of_discriminator = self.optimizers
-        ones, zeros = torch.ones(len(x), 1), torch.zeros(len(x), 1)
-        samples = self.generator(torch.randn(len(x), NOISE_DIM))
+        ones, zeros = x.new_ones(len(x), 1), x.new_zeros(len(x), 1)
+        samples = self.generator(torch.randn(len(x), NOISE_DIM, device=x.device))
         of_generator.zero_grad()
         self.loss(self.discriminator(samples), ones).backward()
         of_generator.step()
@@ -82,9 +77,6 @@ class PlainLoop:
         ((self.loss(real, ones) + self.loss(fake, zeros)) / 2).backward()
         of_discriminator.step()
         return real.mean().item(), fake.mean().item()
-
-    def report(self):
-        return dict(zip(("mean_d_real", "mean_d_fake"), self.means))
 
 
 class PlainPaper(PlainLoop):
@@ -102,21 +94,17 @@ class PlainPaper(PlainLoop):
 
         self.generator, logits = build_gan((784,), NOISE_DIM, architecture="maxout", output="sigmoid")
         self.discriminator = torch.nn.Sequential(logits, torch.nn.Sigmoid(), torch.nn.Unflatten(0, (-1, 1)))
-        self.optimizers = [
-            torch.optim.SGD(network.parameters(), lr=0.1, momentum=0.5)
-            for network in (self.generator, self.discriminator)
-        ]
+        self.optimizers_of(torch.optim.SGD, lr=0.1, momentum=0.5)
 
     def noise(self, x):
         import torch
 
-        return (2 * torch.rand(len(x), NOISE_DIM) - 1) * 3**0.5
+        return (2 * torch.rand(len(x), NOISE_DIM, device=x.device) - 1) * 3**0.5
 
     def step(self, x):
-        import torch
 
         of_generator, of_discriminator = self.optimizers
-        ones, zeros = torch.ones(len(x), 1), torch.zeros(len(x), 1)
+        ones, zeros = x.new_ones(len(x), 1), x.new_zeros(len(x), 1)
         of_discriminator.zero_grad()
         samples = self.generator(self.noise(x)).detach()
         real, fake = self.discriminator(x), self.discriminator(samples)
@@ -135,7 +123,7 @@ class PlainPaperSimultaneous(PlainPaper):
         import torch
 
         of_generator, of_discriminator = self.optimizers
-        ones, zeros = torch.ones(len(x), 1), torch.zeros(len(x), 1)
+        ones, zeros = x.new_ones(len(x), 1), x.new_zeros(len(x), 1)
         samples = self.generator(self.noise(x))
         real, fake = self.discriminator(x), self.discriminator(samples)
         loss_D, loss_G = (self.loss(real, ones) + self.loss(fake, zeros)) / 2, self.loss(fake, ones)
@@ -151,21 +139,20 @@ class PlainPaperSimultaneous(PlainPaper):
 class Coursekit:
     """The MLP GAN through `GANTrainer`."""
 
-    precision, images = "32-true", MLP_IMAGES
+    images = MLP_IMAGES
 
-    def __init__(self, folder):
+    def __init__(self, folder, **how):
         from coursekit.data import load_images
 
-        self.data = load_images("mnist").take(self.images)
-        self.trainer = self.build()
-        self.epochs = 0
+        self.data, self.epochs = load_images("mnist").take(self.images), 0
+        self.trainer = self.build(**how)
 
-    def build(self):
+    def build(self, **how):
         from coursekit.trainers import GANTrainer
 
         return GANTrainer(
             noise_dim=NOISE_DIM, noise="normal", fresh_noise=False, data_range="symmetric", lr=2e-4, beta1=0.5,
-            batch_size=64, device="cpu", precision=self.precision,
+            batch_size=64, **{"precision": "32-true"} | how,
         )  # fmt: skip
 
     def epoch(self):
@@ -173,61 +160,28 @@ class Coursekit:
         self.trainer.fit(self.data, epochs=self.epochs, progress=False)
         return self.images
 
-    def report(self):
-        steps = self.trainer.steps_per_epoch
-        return {f"mean_{term}": sum(self.trainer.history[term][-steps:]) / steps for term in ("d_real", "d_fake")}
-
-
-class CoursekitUntuned(Coursekit):
-    """Without the allocator's setting and the faster float32 products."""
-
-    def __init__(self, folder):
-        os.environ["COURSEKIT_CPU_TUNING"] = "0"
-        super().__init__(folder)
-
-
-class CoursekitBF16(Coursekit):
-    precision = "bf16-mixed"
-
 
 class CoursekitPaper(Coursekit):
-    images, update = PAPER_IMAGES, "alternating"
+    images = PAPER_IMAGES
 
-    def build(self):
+    def build(self, update="alternating", **how):
         from coursekit.trainers import GANConfig, GANTrainer
 
-        return GANTrainer(GANConfig.paper(update=self.update), device="cpu")
+        return GANTrainer(GANConfig.paper(update=update), **{"precision": "32-true"} | how)
 
 
 class CoursekitPaperSimultaneous(CoursekitPaper):
-    update = "simultaneous"
+    def build(self, **how):
+        return super().build("simultaneous", **how)
 
 
-SIDES = {
-    "plain loop": PlainLoop,
-    "coursekit untuned": CoursekitUntuned,
-    "coursekit float32": Coursekit,
-    "coursekit bf16": CoursekitBF16,
-    "plain paper alternating": PlainPaper,
-    "coursekit paper alternating": CoursekitPaper,
-    "plain paper simultaneous": PlainPaperSimultaneous,
-    "coursekit paper simultaneous": CoursekitPaperSimultaneous,
-}
-BASELINES = {side: "plain loop" for side in SIDES if "paper" not in side} | {
-    side: side.replace("coursekit", "plain") for side in SIDES if "paper" in side
-}
-GOALS = {
-    "coursekit float32": 2.5,
-    "coursekit bf16": 3,
-    "coursekit paper alternating": 2,
-    "coursekit paper simultaneous": 2,
-}
-
-if __name__ == "__main__":
-    compare(
-        __file__,
-        with_bf16_only_where_native(SIDES),
-        baselines=BASELINES,
-        goals=GOALS,
-        description=__doc__.splitlines()[0],
-    )
+def workloads(on):
+    sides = {
+        "mlp-gan": (PlainLoop, Coursekit, {"coursekit": 2.5, "bf16": 3}),
+        "paper-gan-alternating": (PlainPaper, CoursekitPaper, {"coursekit": 2}),
+        "paper-gan-simultaneous": (PlainPaperSimultaneous, CoursekitPaperSimultaneous, {"coursekit": 2}),
+    }
+    return {
+        name: trainings(plain, ours, {}, goals, prepare=mnist_for_torchvision, compiles=name == "mlp-gan", on=on)
+        for name, (plain, ours, goals) in sides.items()
+    }

@@ -115,6 +115,16 @@ def test_results_table_has_labels_numbers_and_provenance(build):
         assert part in html
 
 
+def test_rounds_are_called_rounds_and_words_stand_where_nothing_was_measured():
+    rows = [{"case": "step", "round": n, "run": 0, "metrics": {"ratio": 1.5 + n, "bf16": "no"}} for n in range(3)]
+    record = RECORD | {"rows": rows}
+    assert coursekit_book.describe_runs(record, ["step"]).startswith(
+        "Mean (smallest to largest) over 3 rounds. Made by"
+    )
+    assert coursekit_book.describe_runs(record | {"rows": rows[:1]}, ["step"]).startswith("One round, so no range.")
+    assert coursekit_book.format_values(coursekit_book.values_of(record, "step", "bf16"), ".2f") == "no"
+
+
 def test_results_table_rejects_labels_that_do_not_match(build):
     _, _, warnings = build(
         "# Page\n\n```{results-table} demo\n:cases: beta-1\n:metrics: elbo\n:metric-labels: ELBO; KL\n```\n"

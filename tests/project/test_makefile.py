@@ -69,3 +69,8 @@ def test_browser_files_are_not_fetched_again_once_they_are_there(tmp_path):
 def test_book_is_built_from_nothing_with_warnings_as_errors():
     recipe = make("--dry-run", "book").stdout
     assert recipe.index("rm -rf _build/html _build/.doctrees") < recipe.index("jupyter-book build . -W -n --keep-going")
+
+
+def test_make_bench_runs_one_script_with_as_many_threads_as_there_are_cores():
+    (line,) = [line for line in make("--dry-run", "bench", "BENCH=--only vae").stdout.splitlines() if "bench" in line]
+    assert line.startswith("env -u OMP_NUM_THREADS ") and line.endswith("tests/benchmarks/bench.py --only vae")
