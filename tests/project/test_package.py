@@ -134,7 +134,7 @@ FLOORS = [
     {"errors"},
     {"losses", "theory", "networks", "data", "checkpoints"},
     {"metrics", "trainers"},
-    {"plots", "evaluation", "museum", "exercises", "doctor"},
+    {"plots", "evaluation", "museum", "exercises", "doctor", "roofline"},
     {"grading"},
     {"cli", "__main__"},
 ]
