@@ -44,7 +44,7 @@ class Misconception:
         One or two sentences that teach.
     answer : callable
         The wrong answer itself: a function or class; for a `ValueTask` a function of the student's numbers. Its
-        source stands for itself: it uses only what the notebook imports (math, np, torch, nn).
+        source stands for itself: it uses only what the notebook imports (math, np, torch, nn, F).
     """
 
     name: str
