@@ -17,10 +17,10 @@ PYTEST := $(if $(COURSEKIT_DATA),,COURSEKIT_OFFLINE=1 )$(BIN)/python -m pytest
 JOBS ?= logical
 PARALLEL := -n $(JOBS) --dist loadfile
 NBVAL := --nbval-lax --nbval-current-env --nbval-cell-timeout=300
-NOTEBOOKS := $(wildcard notebooks/*.ipynb)
+NOTEBOOKS := $(wildcard notebooks/*.ipynb notebooks/exercises/*.ipynb)
 LAST_RESULTS := book/results/table1_full.py
 
-.PHONY: help install book serve test test-slow test-cuda test-fast test-notebooks notebooks results bench lint check stamp lock clean
+.PHONY: help install book serve test test-slow test-cuda test-fast test-notebooks notebooks exercises results bench lint check stamp lock clean
 
 help:  ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -89,6 +89,9 @@ check: lint book test  ## What has to hold before a push
 
 notebooks: install  ## Execute the notebooks in place (NOTEBOOKS="..." for some)
 	$(BIN)/python notebooks/execute.py $(NOTEBOOKS)
+
+exercises: install  ## Make the student notebooks and the expected values of their public cases
+	$(BIN)/python notebooks/make_exercises.py
 
 results: install  ## Measure the numbers of the book's tables; goes on where it stopped (the last takes hours)
 	for script in $(filter-out %/record.py $(LAST_RESULTS),$(wildcard book/results/*.py)) $(LAST_RESULTS); do \

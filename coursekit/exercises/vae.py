@@ -401,7 +401,7 @@ def draw_numbers(rng):
     From lists, so that no usual wrong answer comes near the right one for any student.
     """
     return {
-        "w": (0.6, 0.7, 0.9, 1.2)[rng.integers(4)],
+        "w": (0.6, 0.65, 0.9, 1.2)[rng.integers(4)],
         "s": (0.5, 0.6, 0.7, 0.8)[rng.integers(4)],
         "x": (-2.4, -1.7, 1.6, 2.2, 2.6)[rng.integers(5)],
         "m": (-0.2, 0.25, 0.35, 0.5)[rng.integers(4)],
