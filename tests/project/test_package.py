@@ -176,6 +176,12 @@ def test_no_import_goes_up():
     assert up == []
 
 
+def test_contributing_names_the_floors_that_are_tested():
+    (line,) = re.findall(r"^- Imports go down the floors only: (.+)\.$", read("CONTRIBUTING.md"), re.MULTILINE)
+    named = [set(floor.split(", ")) for floor in line.split("; then ")]
+    assert named == [*FLOORS[:-1], {"the command line"}]
+
+
 def test_nothing_imports_grading_but_the_command_line():
     assert {importer for _, importer, imported in coursekit_imports() if imported == "grading"} <= {"cli", "grading"}
 
@@ -191,6 +197,13 @@ def test_importing_loads_nothing_heavy(module):
 
 
 # -- documents ---------------------------------------------------------------------------------------
+
+
+def test_every_error_and_warning_is_explained_in_troubleshooting():
+    names = re.findall(r"^class (\w+)", read("coursekit/errors.py"), re.MULTILINE)
+    assert len(names) >= 8
+    page = read("book/troubleshooting.md")
+    assert [name for name in names if name != "CoursekitError" and f"`{name}`" not in page] == []
 
 
 def chapters():
