@@ -39,7 +39,7 @@ class Work(NamedTuple):
 
     @property
     def intensity(self):
-        """Operations a byte (eq-scaling-roofline); 0 where nothing moves."""
+        """Operations a byte; 0 where nothing moves."""
         return self.operations / self.bytes if self.bytes else 0.0
 
     def __add__(self, other):
@@ -53,7 +53,7 @@ class Ceilings(NamedTuple):
     bytes: float
 
     def attainable(self, intensity):
-        """Most operations a second at so many operations a byte (eq-scaling-roofline)."""
+        """Most operations a second at so many operations a byte."""
         return min(self.operations, intensity * self.bytes)
 
     def seconds(self, work):
@@ -209,7 +209,7 @@ def _seconds(job, device):
 
 
 def all_reduce_bytes(numbers, processes, bytes_each=4):
-    """Bytes that each process sends to sum `numbers` numbers over all `processes` of them in a ring (eq-scaling-ring).
+    """Bytes that each process sends to sum `numbers` numbers over all `processes` of them in a ring.
 
     Parameters
     ----------
@@ -231,5 +231,5 @@ def all_reduce_bytes(numbers, processes, bytes_each=4):
 
 
 def amdahl_speedup(serial, processes):
-    """How many times as fast `processes` are as one if the share `serial` of the work cannot be divided (eq-scaling-amdahl)."""
+    """How many times as fast `processes` are as one if the share `serial` of the work cannot be divided."""
     return 1 / (serial + (1 - serial) / processes)
