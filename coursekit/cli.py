@@ -10,6 +10,7 @@ from pathlib import Path
 import click
 
 from coursekit.errors import CoursekitError, OfflineFallbackWarning
+from coursekit.grading.command import grade
 
 MODELS = ("classifier", "autoencoder", "vae", "autoregressive", "gan", "dcgan", "cyclegan")
 
@@ -58,6 +59,9 @@ def _data_options(command):
 @click.version_option(package_name="coursekit")
 def cli():
     """Train and use the models of the course."""
+
+
+cli.add_command(grade)
 
 
 @cli.command(
