@@ -63,8 +63,8 @@ def on_function(task, answer, cases, expected):
     if answer is Ellipsis or answer is None or _is_starter(task, answer):
         return _unanswered(task)
     if not callable(answer):
-        called = f"{task.name}.check({task.name})"
-        return Feedback("wrong", f"{task.name}: this is {_kind(answer)}. Give the function itself: {called}.")
+        call = f"{task.assignment.name}.{task.name}.check({task.name})"
+        return Feedback("wrong", f"{task.name}: this is {_kind(answer)}. Give the function itself: {call}.")
     with _calls_of(task.implementations) as called:
         outcomes = [outcome(task, answer, case) for case in cases]
     if any(isinstance(one.error, NotAnswered) for one in outcomes):
@@ -78,6 +78,8 @@ def on_function(task, answer, cases, expected):
         lines = [f"{task.name}: {passed} of {len(cases)} public cases pass. Here is the first that does not."]
         lines += _about_case(task, answer, cases[first], outcomes[first], expected[first], first + 1)
         lines += _diagnosis(task, cases, outcomes, expected, wrong)
+        if task.hints:
+            lines.append(f"Stuck? {task.assignment.name}.{task.name}.hint() helps in steps.")
     if called:
         lines.append(
             f"You call {called[0]}, which is this course's own answer. It is not yours: the mark for that is 0."
@@ -311,7 +313,7 @@ def _modules(trained):
     if isinstance(trained, nn.Module):
         return [trained]
     networks = getattr(trained, "networks", None)
-    return list(networks.values()) if isinstance(networks, dict) else []
+    return [trained.predictor(name) for name in networks] if isinstance(networks, dict) else []
 
 
 def _shapes(module):

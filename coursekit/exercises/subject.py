@@ -94,8 +94,7 @@ def _plain_array(array):
         array = array.astype(np.int64)
     elif array.dtype.kind == "f" and array.dtype.itemsize > 8:
         array = array.astype(np.float64)
-    native = np.array(array, dtype=array.dtype.newbyteorder("="), order="C")
-    return torch.from_numpy(native) if native.ndim else torch.tensor(native.item())
+    return torch.from_numpy(np.array(array, dtype=array.dtype.newbyteorder("="), order="C"))
 
 
 class Local:
@@ -165,14 +164,14 @@ class Local:
         """
         inside = list(_inside(tuple(args)))
         leaves = {}
-        for index in of:
-            if isinstance(inside[index], nn.Module):
-                leaves[index] = list(inside[index].parameters())
-            else:
-                leaf = inside[index].requires_grad_(True)
-                leaves[index] = [leaf]
-                inside[index] = leaf.clone()  # no leaf, so that the answer may change it in place
         with torch.enable_grad():
+            for index in of:
+                if isinstance(inside[index], nn.Module):
+                    leaves[index] = list(inside[index].parameters())
+                else:
+                    leaf = inside[index].requires_grad_(True)
+                    leaves[index] = [leaf]
+                    inside[index] = leaf.clone()  # no leaf, so that the answer may change it in place
             value = self._answer(*inside, **_inside(kwargs or {}))
             result = plain(value)
             total = sum((part.sum() for part in _differentiable(value)), torch.zeros(()))

@@ -192,7 +192,7 @@ class ArtefactTask(Task):
         if found.value is not None:
             self.assignment.artefacts[self.name] = found.value
             path = submission.write_artefact(self.assignment.name, self.name, found.value)
-            found.text += f"\nKept in {path} and for submit."
+            found.text += "\nKept for submit" + (f", and in {path}." if path else ".")
         self._report(found)
 
     check = hand_in
