@@ -21,36 +21,44 @@ class AdversarialConfig(TrainerConfig):
     Attributes
     ----------
     noise_dim : int
-        K.
+        K. Costs weights in the first layer only; below the number of ways in which the data vary, samples lack some.
     noise : {"uniform", "normal"}
-        Uniform on ±√3, or standard normal: both with variance 1.
+        Uniform on ±√3, or standard normal: both with variance 1, at the same cost.
     k : int
-        Discriminator steps to each generator step.
+        Discriminator steps to each generator step. A better D, for a G that moves in every k-th step only.
     generator_loss : {"non_saturating", "saturating"}
+        Same cost. The saturating loss is that of the game, and has hardly a gradient where D is sure of itself.
     update : {"alternating", "interleaved", "simultaneous"}
         Algorithm 1: on each minibatch a step of D, and after every k-th one of G. Interleaved: D moves on one
         minibatch and G on the next, as in DCGAN's released code. Simultaneous: both at once, from the same
-        samples and the same pass of D, with half the sum as D's loss, as in the released code of 2014.
+        samples and the same pass of D, with half the sum as D's loss, as in the released code of 2014. A step of
+        "interleaved" costs about half, and moves one network instead of both; one of "simultaneous" saves a pass of D.
     fresh_noise : bool
         Draw new samples for the generator's step, as Algorithm 1 does. Without, it reuses the last ones
-        that D saw, as many tutorials do, and saves a pass of G. Of alternating updates only.
+        that D saw, as many tutorials do, and saves a pass of G, but keeps what it needs for its gradient in memory
+        during D's step. Of alternating updates only.
     joint_pass : bool, optional
         Whether D sees data and samples as one batch. Default: unless it has batch normalisation, whose
-        statistics would then tell it what it is to find out.
+        statistics would then tell it what it is to find out. One pass of twice the size, for two.
     optimizer : {"adam", "sgd"}
+        Adam keeps two numbers for every weight, SGD with momentum one, at a rate that must be found for each model.
     lr, discriminator_lr : float
-        Learning rates; D's is the same when None.
+        Learning rates; D's is the same when None. Who of the two is ahead depends on their ratio.
     beta1, beta2 : float
-        Of Adam.
+        Of Adam, at no cost. 0.9 for beta1, its usual value, averages over gradients of an opponent that has moved on.
     weight_decay : float
-        Weight of the L2 penalty ½·‖w‖² that is added to both losses, all parameters included.
+        Weight of the L2 penalty ½·‖w‖² that is added to both losses, all parameters included. Costs next to nothing,
+        and keeps weights small.
     momentum, momentum_final : float
         Of SGD: it rises linearly from epoch 1 to `momentum_epochs`, when `momentum_final` is given.
     momentum_epochs : int
+        The epoch by which it has risen.
     lr_decay, lr_min : float
-        Every update divides the learning rates of SGD by `lr_decay`, but not under `lr_min`.
+        Every update divides the learning rates of SGD by `lr_decay`, but not under `lr_min`: small last steps, and a
+        run that cannot be made longer without another decay.
     r1 : float
-        Weight of the R1 penalty on D (eq-gan-r1).
+        Weight of the R1 penalty on D (eq-gan-r1), which lets the game converge where it would circle. It needs D's
+        gradient of a gradient: D's step takes much longer, and D is not compiled.
     """
 
     batch_size: int = 64

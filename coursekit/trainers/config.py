@@ -12,15 +12,17 @@ class TrainerConfig:
     Attributes
     ----------
     epochs : int
-        Passes over the data in all, since the run began.
+        Passes over the data in all, since the run began. Time grows with it.
     batch_size : int
-        Images per step over all processes together.
+        Images per step over all processes together. Memory grows with it; large batches use a device better and take
+        fewer steps an epoch, so they may need a larger `lr`.
     lr : float
-        Learning rate of Adam.
+        Learning rate of Adam. Costs nothing: too small is slow, too large diverges.
     seed : int
         Everything random follows from it: weights, data order, noise.
     ema_decay : float or None
-        Keep an exponential moving average of the weights with this decay, and predict from it.
+        Keep an exponential moving average of the weights with this decay, and predict from it. Costs a second copy of
+        them and one pass over them a step; evens out the last steps, and follows 1 / (1 - ema_decay) steps late.
     """
 
     epochs: int = 10

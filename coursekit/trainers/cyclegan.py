@@ -20,35 +20,49 @@ class CycleGANConfig(TrainerConfig):
     Attributes
     ----------
     epochs, decay_epochs : int
-        Over the last `decay_epochs` of all `epochs` the learning rate falls linearly towards 0. A fit that goes on
-        beyond `epochs` keeps the last rate.
+        Over the last `decay_epochs` of all `epochs` the learning rate falls linearly towards 0, so that the last steps
+        are small. A fit that goes on beyond `epochs` keeps the last rate.
+    batch_size : int
+        The paper's 1 leaves most devices idle. More images a step are faster an epoch, for memory, and take fewer
+        steps, so they may want a larger `lr`.
     beta1, beta2 : float
-        Of Adam.
+        Of Adam, at no cost; see `AdversarialConfig`.
     lambda_cycle : float
-        Weight of both cycle losses.
+        Weight of both cycle losses. They cost two of the four passes of generators in a step, at any weight. A large
+        one holds translations to what can be undone, a small one lets them look more like the other set.
     lambda_identity : float
         Weight of both identity losses, as a share of `lambda_cycle`: 0.5 where the paper uses them (Monet to photo,
-        flowers), 0 elsewhere.
+        flowers), 0 elsewhere. They keep colours, and cost two more passes of generators on top of four; 0 saves them.
     adversarial : {"least_squares", "log"}
-        The paper's loss, or that of the GAN, non-saturating.
+        The paper's loss, or that of the GAN, non-saturating. The same cost.
     discriminator_weight : float
-        Factor of the discriminators' losses, and so of their gradients; the paper halves them.
+        Factor of the discriminators' losses, and so of their gradients; the paper halves them. It costs nothing and,
+        with Adam, gives next to nothing.
     pool_size : int
-        Earlier translations that each discriminator is shown from; 0 for the present ones only.
+        Earlier translations that each discriminator is shown from; 0 for the present ones only. A memory for the
+        discriminators, for so many images of each domain on the device and in every checkpoint.
     width, discriminator_width : int
-        Channels of the generators and discriminators at full size; the same when None.
+        Channels of the generators and discriminators at full size; the same when None. Weights and operations grow
+        with their square, memory in proportion.
     blocks : int
-        Residual blocks of each generator.
+        Residual blocks of each generator: what lets it change more than colours. Each has two convolutions of
+        4 * `width` channels, at a quarter of the side.
     discriminator_layers : int
-        Halvings of each discriminator: patches of 16, 34 or 70 pixels for 1, 2 or 3.
+        Halvings of each discriminator: patches of 16, 34 or 70 pixels for 1, 2 or 3 (thm-receptive-field). More judge
+        larger shapes, by wider layers; a patch should be smaller than the image.
     norm : {"instance", "batch", "group", "none"}
+        "instance" and "group" keep images of a batch apart; "batch" needs large batches, and ties them together in
+        training. Each costs a pass over every hidden map.
     upsampling : {"transposed", "nearest"}
+        "nearest" rules checkerboards out at the start (thm-overlap-counts), for four times the operations of these two
+        layers.
     init_std : float or None
-        Weights start from N(0, init_std²); None keeps torch's own start.
+        Weights start from N(0, init_std²); None keeps torch's own start. Costs nothing.
     crop : int, optional
-        Train on random squares of this side, cut from the images; the paper: 256 of 286.
+        Train on random squares of this side, cut from the images; the paper: 256 of 286. More variety, at the cost of
+        a square of this side; what needs the whole image is not learned.
     flip : bool
-        Mirror half of the training images.
+        Mirror half of the training images: more variety at no cost, where left and right do not matter.
     """
 
     epochs: int = 200

@@ -12,25 +12,36 @@ class DCGANConfig(AdversarialConfig):
     """Settings of `DCGANTrainer`: those of `AdversarialConfig`, and each guideline of the paper as an option.
 
     The defaults are the networks and the step of the common tutorials; `DCGANConfig.paper` gives what the paper's
-    own code does. Pixels are seen in [-1, 1] by a tanh generator, in [0, 1] by a sigmoid one.
+    own code does. Pixels are seen in [-1, 1] by a tanh generator, in [0, 1] by a sigmoid one. What each guideline gives,
+    with three seeds on one data set and for one short budget, is in the chapter "DCGAN".
 
     Attributes
     ----------
     width : int
-        Channels of the largest hidden maps of both networks; they double at each halving.
+        Channels of the largest hidden maps of both networks; they double at each halving. More detail, for weights and
+        operations that grow with its square, and memory that grows in proportion.
     generator_width, discriminator_width : int, optional
-        One network's own.
+        One network's own, to make it the stronger player.
     kernel_size : {4, 5}
+        5 needs 25/16 of the weights and operations of 4. With stride 2 it also paints some pixels more often than
+        others (thm-overlap-counts).
     upsampling : {"transposed", "nearest"}
-        Of G; see `DCGANGenerator`.
+        Of G; see `DCGANGenerator`. "nearest" rules checkerboards out at the start (thm-overlap-counts), for four times
+        the operations: its convolutions see the larger side.
     downsampling : {"strided", "pooling"}
-        Of D; see `DCGANDiscriminator`.
+        Of D; see `DCGANDiscriminator`. "pooling" costs four times the operations for the same reason, and breaks the
+        paper's first guideline.
     generator_norm, discriminator_norm : {"batch", "none", "everywhere"}
-        Batch normalisation but for G's output and D's input; of nothing; or of these two as well.
+        Batch normalisation but for G's output and D's input; of nothing; or of these two as well. It costs a pass over
+        every hidden map, and makes images depend on their batch in training mode; without it in G, or with it
+        everywhere, training mostly fails.
     generator_activation, discriminator_activation : {"relu", "leaky_relu"}
+        The same cost. A leaky ReLU has a gradient everywhere.
     generator_output : {"tanh", "sigmoid"}
+        The same cost; data are scaled to fit. The paper has tanh.
     init_std : float or None
-        Weights start from N(0, init_std²); None keeps torch's own start.
+        Weights start from N(0, init_std²); None keeps torch's own start. Costs nothing, and matters little where
+        batch normalisation undoes the scale.
     """
 
     epochs: int = 25
