@@ -123,7 +123,7 @@ def csv_cell(value):
 def csv_text(rows):
     """CSV with these rows; cells are made harmless."""
     file = io.StringIO()
-    csv.writer(file, lineterminator="\n").writerows([csv_cell(value) for value in row] for row in rows)
+    csv.writer(file).writerows([csv_cell(value) for value in row] for row in rows)
     return file.getvalue()
 
 
