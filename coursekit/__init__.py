@@ -10,6 +10,7 @@ _SUBMODULES = (
     "data",
     "errors",
     "evaluation",
+    "exercises",
     "losses",
     "metrics",
     "museum",

@@ -5,8 +5,6 @@ import os
 import sys
 from pathlib import Path
 
-__all__ = ["NotebookNotFound", "download", "live_notebook", "on_colab", "saved_notebook", "session_cells"]
-
 COLAB_TIMEOUT = 60
 
 

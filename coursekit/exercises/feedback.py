@@ -17,8 +17,6 @@ from torch import nn
 from coursekit.exercises.comparison import difference, same, show
 from coursekit.exercises.subject import Local, NotAnswered, UnsupportedValue
 
-__all__ = ["Feedback", "on_artefact", "on_function", "on_text", "on_value"]
-
 HIDDEN = (
     "Hidden cases decide the mark, not these: they try other sizes and values, and the edges of what the task allows."
 )
@@ -296,7 +294,8 @@ def on_artefact(task, trained):
             "wrong", f"{task.name}: a weight is NaN or infinite. Train again, with a smaller learning rate."
         )
     module.load_state_dict(state)
-    score = float(task.public_score(module.eval()))
+    with torch.no_grad():
+        score = float(task.public_score(module.eval()))
     share = share_of(task.thresholds, score)
     steps = ", ".join(f"{portion:.0%} from {threshold:g}" for threshold, portion in sorted(task.thresholds.items()))
     lines = [f"{task.name}: score {score:.3g} here, worth {share:.0%} of {task.points} points ({steps})."]

@@ -6,8 +6,6 @@ import unicodedata
 
 import numpy as np
 
-__all__ = ["draw", "student_id"]
-
 _ID = re.compile(r"[\w.@+-]{1,64}")
 
 

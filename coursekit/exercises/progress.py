@@ -1,7 +1,5 @@
 """How far a student has come, as a table."""
 
-__all__ = ["table"]
-
 WORDS = {
     "unanswered": "not answered yet",
     "wrong": "checked: not right yet",

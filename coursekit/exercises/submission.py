@@ -13,8 +13,6 @@ import coursekit
 from coursekit.exercises import colab
 from coursekit.exercises.numbers import student_id
 
-__all__ = ["FORMAT", "PLACEHOLDER", "bundle", "submit", "write_artefact"]
-
 FORMAT = 1
 PLACEHOLDER = "your-id"
 MAX_NOTEBOOK = 5_000_000

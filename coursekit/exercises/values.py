@@ -7,8 +7,6 @@ from importlib import resources
 
 import torch
 
-__all__ = ["decode", "encode", "read_expected"]
-
 _SPECIAL = {"nan": math.nan, "inf": math.inf, "-inf": -math.inf}
 
 

@@ -8,10 +8,9 @@ import textwrap
 from importlib import import_module
 
 import numpy as np
+import torch
 
 from coursekit.exercises.subject import Local
-
-__all__ = ["Key", "as_cell", "load_key"]
 
 
 class Key:
@@ -68,7 +67,8 @@ class Key:
 
     def score(self, task, module, secret):
         """Score of an artefact on hidden data."""
-        return float(self.scores[task](module, self.rng(task, secret)))
+        with torch.no_grad():
+            return float(self.scores[task](module, self.rng(task, secret)))
 
     def solution(self, task):
         """Source of a cell that solves the task; for a text task its Markdown."""
