@@ -27,11 +27,12 @@ __all__ = ["Channel", "Closed", "Held", "Late", "WireError", "decode", "encode"]
 MAGIC = b"ckw1"
 PREFIX = struct.Struct(">4sII")
 MAX_HEADER = 2**20
-MAX_BODY = 192 * 2**20
+MAX_DATA = 64 * 2**20
+MAX_BODY = MAX_DATA + MAX_HEADER + 16
 MAX_VALUES = 100_000
 MAX_TENSORS = 2_000
 MAX_DEPTH = 16
-MAX_TEXT = 100_000
+MAX_TEXT = 500_000
 MAX_KEY = 200
 MAX_DIMENSIONS = 8
 MAX_SIZE = 2**31
@@ -93,35 +94,58 @@ def encode(message):
     WireError
         For any other value, or too much of it.
     """
-    tensors = []
-    header = _dump({key: _encode(value, tensors, 1) for key, value in message.items()}, MAX_HEADER)
-    body = _encode_tensors(tensors)
+    encoder = _Encoder()
+    header = _dump({_key(key): encoder.value(value, 1) for key, value in message.items()}, MAX_HEADER)
+    body = _encode_tensors(encoder.tensors)
     return PREFIX.pack(MAGIC, len(header), len(body)) + header + body
 
 
-def _encode(value, tensors, depth):
-    if depth > MAX_DEPTH:
-        raise WireError("too deep")
-    if value is None or type(value) in (bool, str):
-        return value
-    if type(value) is int:
-        if not -(2**63) <= value < 2**63:
-            raise WireError("an integer of more than 64 bits")
-        return value
-    if type(value) is float:
-        return value if math.isfinite(value) else {"f": str(value)}
-    if type(value) in (list, tuple):
-        return [_encode(item, tensors, depth + 1) for item in value]
-    if type(value) is dict:
-        if not all(type(key) is str for key in value):
-            raise WireError("a key that is not a text")
-        return {"d": {key: _encode(item, tensors, depth + 1) for key, item in value.items()}}
-    if isinstance(value, torch.Tensor):
-        tensors.append(value)
-        return {"t": len(tensors) - 1}
-    if type(value) is Held:
-        return {"h": value.number}
-    raise WireError("a value of an unknown type")
+class _Encoder:
+    def __init__(self):
+        self.tensors = []
+        self.values = 0
+
+    def value(self, value, depth):
+        self.values += 1
+        if depth > MAX_DEPTH or self.values > MAX_VALUES:
+            raise WireError("too deep or too many values")
+        if value is None or type(value) is bool:
+            return value
+        if type(value) is str:
+            if len(value) > MAX_TEXT or not _is_text(value):
+                raise WireError("no text, or a long one")
+            return value
+        if type(value) is int:
+            if not -(2**63) <= value < 2**63:
+                raise WireError("an integer of more than 64 bits")
+            return value
+        if type(value) is float:
+            return value if math.isfinite(value) else {"f": str(value)}
+        if type(value) in (list, tuple):
+            return [self.value(item, depth + 1) for item in value]
+        if type(value) is dict:
+            return {"d": {_key(key): self.value(item, depth + 1) for key, item in value.items()}}
+        if isinstance(value, torch.Tensor):
+            self.tensors.append(value)
+            return {"t": len(self.tensors) - 1}
+        if type(value) is Held:
+            return {"h": value.number}
+        raise WireError("a value of an unknown type")
+
+
+def _key(key):
+    if type(key) is not str or len(key) > MAX_KEY or not _is_text(key):
+        raise WireError("a key that is no short text")
+    return key
+
+
+def _is_text(text):
+    """Whether it has no half of a character (a lone surrogate), which no UTF-8 can hold."""
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _dump(content, limit):
@@ -142,7 +166,7 @@ def _encode_tensors(tensors):
         end += size
         if tensor.dtype not in NAMES or tensor.layout != torch.strided:
             raise WireError("a tensor of an unknown type")
-        if end > MAX_BODY // 2:
+        if end > MAX_DATA or tensor.dim() > MAX_DIMENSIONS or math.prod(max(n, 1) for n in tensor.shape) > MAX_SIZE:
             raise WireError("too large")
         header[str(index)] = {
             "dtype": NAMES[tensor.dtype],
@@ -204,8 +228,8 @@ class _Decoder:
             return [self.value(item) for item in value]
         if type(value) is dict:
             return self.tagged(value)
-        if type(value) is str and len(value) > MAX_TEXT:
-            raise WireError("a long text")
+        if type(value) is str and (len(value) > MAX_TEXT or not _is_text(value)):
+            raise WireError("no text, or a long one")
         return value
 
     def tagged(self, tagged):
@@ -278,11 +302,11 @@ def _parse(text):
     """JSON without NaN, repeated keys, large integers, halves of characters, or depth."""
     depth = 0
     for match in BRACKETS.finditer(text):
-        if match[0] in b"[{":
+        if match[0] in (b"[", b"{"):
             depth += 1
             if depth > 2 * MAX_DEPTH + 2:
                 raise WireError("too deep")
-        elif match[0] in b"]}":
+        elif match[0] in (b"]", b"}"):
             depth -= 1
     try:
         return _JSON.decode(text.decode("utf-8"))
@@ -294,10 +318,8 @@ def _pairs(pairs):
     found = dict(pairs)
     if len(found) != len(pairs):
         raise ValueError
-    for key in found:
-        key.encode("utf-8")
-        if len(key) > MAX_KEY:
-            raise ValueError
+    if not all(len(key) <= MAX_KEY and _is_text(key) for key in found):
+        raise ValueError
     return found
 
 
@@ -347,8 +369,8 @@ class Channel:
         sock.setblocking(False)
 
     def send(self, message, deadline=math.inf, watch=None):
-        """Send a message; arguments and errors as of `receive`, and of `encode`."""
-        left = memoryview(encode(message))
+        """Send a message, or a frame that `encode` made; arguments and errors as of `receive`, and of `encode`."""
+        left = memoryview(message if isinstance(message, bytes) else encode(message))
         while left:
             self._wait(select.POLLOUT, deadline, watch)
             try:
@@ -366,7 +388,7 @@ class Channel:
         deadline : float
             Of ``time.monotonic()``.
         watch : callable, optional
-            Called at least every quarter of a second while waiting; may raise.
+            Called before every wait, and every quarter of a second while waiting; may raise.
 
         Raises
         ------
@@ -413,7 +435,7 @@ class Channel:
             left = deadline - time.monotonic()
             if left <= 0:
                 raise Late("late")
-            if poll.poll(min(left, 0.25 if watch else 60.0) * 1000):
-                return
             if watch:
                 watch()
+            if poll.poll(min(left, 0.25 if watch else 60.0) * 1000):
+                return

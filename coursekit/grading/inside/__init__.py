@@ -1,0 +1,1 @@
+"""What runs inside the sandbox. The files are copied there (`coursekit.grading.stripped`); nothing outside imports them."""
