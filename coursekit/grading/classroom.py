@@ -19,9 +19,54 @@ import coursekit
 from coursekit.errors import CoursekitError
 from coursekit.grading.faults import SandboxUnavailable
 from coursekit.grading.marking import Marked, TaskMark, mark
+from coursekit.grading.session import Limits, Sandboxes
 from coursekit.grading.submissions import canonical_id, digest_of, find_submissions, read_submission
 
-__all__ = ["Classroom", "Interrupted", "code_digest", "in_shard", "safe_name", "write_whole"]
+__all__ = ["Classroom", "Interrupted", "Sessions", "code_digest", "in_shard", "safe_name", "write_whole"]
+
+
+class Sessions:
+    """Opens sandboxed sessions for an assignment, for any number of threads.
+
+    Parameters
+    ----------
+    assignment : Assignment
+    sandbox : {"bwrap", "uid", "none"}
+    limits : Limits, optional
+    """
+
+    def __init__(self, assignment, sandbox="bwrap", limits=None):
+        names = [name for task in assignment.tasks.values() for name in getattr(task, "implementations", ())]
+        self.limits = limits or Limits()
+        self._make = lambda: _Stoppable(tuple(dict.fromkeys(names)), sandbox=sandbox, limits=self.limits)
+        self._own, self._all, self._lock = threading.local(), [], threading.Lock()
+
+    def __call__(self, numbers, allow_reference):
+        """A `Session` with these numbers, a context manager."""
+        if not hasattr(self._own, "sandboxes") or self._own.sandboxes.stopped:
+            self._own.sandboxes = self._make()
+            with self._lock:
+                self._all.append(self._own.sandboxes)
+        return self._own.sandboxes.session(numbers, allow_reference)
+
+    def close(self):
+        """End all sandboxes, those in use too."""
+        with self._lock:
+            while self._all:
+                self._all.pop().stop()
+
+
+class _Stoppable(Sandboxes):
+    stopped = False
+
+    def open(self, allow_reference=False):
+        if self.stopped:
+            raise SandboxUnavailable("the grader is stopping")
+        return super().open(allow_reference)
+
+    def stop(self):
+        self.stopped = True
+        self.close()
 
 
 class Interrupted(CoursekitError):
@@ -135,8 +180,7 @@ class Classroom:
                 ) from None
             finally:
                 self._stop.set()
-                close = getattr(self.open_session, "close", None)
-                if waiting and close:
+                if close := getattr(self.open_session, "close", None):
                     close()
                 executor.shutdown(wait=True, cancel_futures=True)
         return marked
