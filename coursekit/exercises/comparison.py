@@ -127,7 +127,7 @@ def _nested(tensor):
 def _number(tensor, digits=4):
     value = tensor.item()
     if isinstance(value, float) and math.isfinite(value):
-        text = f"{value:.{digits}g}"
+        text = f"{value + 0.0:.{digits}g}"  # + 0.0: a negative zero is nobody's concern
         return text if any(mark in text for mark in ".e") else f"{text}.0"
     return str(value)
 

@@ -41,7 +41,7 @@ class Outcome:
     def is_like(self, other, task):
         """Whether two answers did the same."""
         if self.error or other.error:
-            return type(self.error) is type(other.error)
+            return type(self.error) is type(other.error) and str(self.error) == str(other.error)
         return same(self.value, other.value, task.rtol, task.atol, nan=True)
 
 
@@ -75,7 +75,7 @@ def on_function(task, answer, cases, expected):
         first = wrong[0]
         lines = [f"{task.name}: {passed} of {len(cases)} public cases pass. Here is the first that does not."]
         lines += _about_case(task, answer, cases[first], outcomes[first], expected[first], first + 1)
-        lines += _diagnosis(task, cases, outcomes, expected, wrong)
+        lines += _diagnosis(task, answer, cases, outcomes, expected, wrong)
         if task.hints:
             lines.append(f"Stuck? {task.assignment.name}.{task.name}.hint() helps in steps.")
     if called:
@@ -104,7 +104,27 @@ def _about_case(task, answer, case, one, expected, number):
     if one.value is None:
         return [*lines, "  It returns nothing. Is a return missing?"]
     found = difference(one.value, expected, task.rtol, task.atol, task.nan)
-    return [*lines, f"  {'First difference: ' if found.startswith('at ') else 'Difference: '}{found}"]
+    lines.append(f"  {'First difference: ' if found.startswith('at ') else 'Difference: '}{found}")
+    return [*lines, *_about_shape(one.value, expected)]
+
+
+def _about_shape(value, expected):
+    """What a wrong shape usually comes from."""
+    if not isinstance(expected, torch.Tensor | int | float) or not isinstance(value, torch.Tensor | int | float):
+        return []
+    a, b = tuple(torch.as_tensor(value).shape), tuple(torch.as_tensor(expected).shape)
+    if a == b:
+        return []
+    if [size for size in a if size != 1] == [size for size in b if size != 1] and len(a) != len(b):
+        many = "many" if len(a) > len(b) else "few"
+        return [f"  An axis of size 1 is too {many}."] if a else ["  One number is left of a whole batch."]
+    if len(a) > 1 and a == b[::-1]:
+        return ["  It is transposed."]
+    if len(a) == len(b) + 1 and a[:-1] == b:
+        return ["  The last axis is still there: each entry wants to become one number."]
+    if not a and len(b) == 1:
+        return ["  One number is left of a whole batch: the first axis is gone, too."]
+    return []
 
 
 def _named_inputs(task, answer, case):
@@ -141,7 +161,7 @@ def _files_of(answer):
     return {code.co_filename for code in (getattr(function, "__code__", None) for function in functions) if code}
 
 
-def _diagnosis(task, cases, outcomes, expected, wrong):
+def _diagnosis(task, answer, cases, outcomes, expected, wrong):
     """What the answer looks like: a usual mistake, or a simple relation to the expected values."""
     partly = None
     for misconception in task.misconceptions:
@@ -154,6 +174,12 @@ def _diagnosis(task, cases, outcomes, expected, wrong):
             return [f"It looks like this: {misconception.message}"]
         if partly is None and wrong[0] in telling and all(alike[i] for i in wrong) and outcomes[wrong[0]].error is None:
             partly = misconception
+    if outcomes[wrong[0]].error is None and not outcome(task, answer, cases[wrong[0]]).is_like(
+        outcomes[wrong[0]], task
+    ):
+        return [
+            "Called twice on the same input, it gives two values. Draw nothing at random inside: use what you are given."
+        ]
     if partly:
         return [f"Where it is wrong, it looks like this: {partly.message}"]
     values = [one.value for one in outcomes if one.error is None]
@@ -277,6 +303,8 @@ def on_artefact(task, trained):
     module = task.architecture()
     wanted = _shapes(module)
     candidates = _modules(trained)
+    if not candidates and hasattr(trained, "fit") and not isinstance(trained, type):
+        return Feedback("wrong", f"{task.name}: this {type(trained).__name__} has no network yet. Call its fit first.")
     if not candidates:
         return Feedback(
             "wrong", f"{task.name}: this is {_kind(trained)}, where a trainer after fit or a module is expected."
@@ -328,4 +356,7 @@ def on_text(task):
 def _kind(value):
     if isinstance(value, torch.Tensor):
         return f"a tensor of shape {tuple(value.shape)}"
-    return "None" if value is None else f"a {type(value).__name__}"
+    if isinstance(value, type):
+        return f"the class {value.__name__}"
+    names = {type(None): "None", int: "a whole number", float: "a number", str: "a text", bool: "True or False"}
+    return names.get(type(value), f"of type {type(value).__name__}")

@@ -73,6 +73,10 @@ def _kl_of_everything(mu, log_var):
     return -0.5 * (1 + log_var - mu**2 - log_var.exp()).sum()
 
 
+def _kl_not_summed(mu, log_var):
+    return -0.5 * (1 + log_var - mu**2 - log_var.exp())
+
+
 kl = FunctionTask(
     "kl",
     title="The KL term",
@@ -135,6 +139,11 @@ def kl(mu, log_var):
             "sum-over-batch",
             "You summed over images and dimensions alike. Sum over the dimensions only, so that shape (N,) is left.",
             _kl_of_everything,
+        ),
+        Misconception(
+            "not-summed",
+            "These are the KLs of the single dimensions. An image pays for all of them: sum over the dimensions.",
+            _kl_not_summed,
         ),
     ),
     implementations=("coursekit.losses.vae.kl_standard_normal", "coursekit.metrics.latent.kl_per_dimension"),
@@ -312,6 +321,24 @@ def _loss_log_of_sigmoid(x, logits, mu, log_var, beta=1.0):
     return nll + beta * kl
 
 
+def _loss_logits_as_probabilities(x, logits, mu, log_var, beta=1.0):
+    nll = F.binary_cross_entropy(logits, x, reduction="sum") / len(x)
+    kl = -0.5 * (1 + log_var - mu**2 - log_var.exp()).sum(dim=1).mean()
+    return nll + beta * kl
+
+
+def _loss_kl_mean(x, logits, mu, log_var, beta=1.0):
+    nll = F.binary_cross_entropy_with_logits(logits, x, reduction="sum") / len(x)
+    kl = -0.5 * (1 + log_var - mu**2 - log_var.exp()).mean()
+    return nll + beta * kl
+
+
+def _loss_per_image(x, logits, mu, log_var, beta=1.0):
+    nll = F.binary_cross_entropy_with_logits(logits, x, reduction="none").flatten(1).sum(dim=1)
+    kl = -0.5 * (1 + log_var - mu**2 - log_var.exp()).sum(dim=1)
+    return nll + beta * kl
+
+
 loss = FunctionTask(
     "loss",
     title="What Adam minimises",
@@ -377,6 +404,21 @@ def loss(x, logits, mu, log_var, beta=1.0):
             "This is a squared error. It belongs to a Gaussian p(x | z); these pixels are 0 or 1, so −log p is the "
             "cross-entropy.",
             _loss_squared_error,
+        ),
+        Misconception(
+            "logits-as-probabilities",
+            "binary_cross_entropy takes probabilities, and these are logits. There is a function with logits.",
+            _loss_logits_as_probabilities,
+        ),
+        Misconception(
+            "kl-mean-over-dimensions",
+            "You averaged the KL over the latent dimensions as well. Average over the images only, or the code is too cheap.",
+            _loss_kl_mean,
+        ),
+        Misconception(
+            "per-image",
+            "This is the loss of each image. Adam minimises one number: their mean.",
+            _loss_per_image,
         ),
         Misconception(
             "log-of-zero",

@@ -88,6 +88,10 @@ def test_inputs_are_named_as_in_the_students_own_signature(check):
         ("print", "It returns a builtin_function_or_method"),
         ("2 * (x * weight).sum(dim=1)", "In every case yours is 2 times the expected value."),
         ("(x * weight).sum(dim=1) + 1", "In every case yours is 1 more than expected."),
+        ("(x * weight).sum(dim=1, keepdim=True)", "An axis of size 1 is too many."),
+        ("(x * weight).sum()", "One number is left of a whole batch."),
+        ("x * weight", "The last axis is still there: each entry wants to become one number."),
+        ("(x * weight).sum(dim=1) * torch.rand(1)", "Called twice on the same input, it gives two values."),
         ("(x * weight).mean(dim=1)", "It looks like this: You averaged; sum."),
         ("-(weight * x).sum(-1)", "It looks like this: The sign is wrong."),
     ],
@@ -108,6 +112,18 @@ def test_an_exception_is_one_line_with_the_students_own_line(check):
     assert "Your code stops with" in text
     assert "in line 3 of your cell: return y.softmin()[5]" in text
     assert "Traceback" not in text and "site-packages" not in text
+
+
+def test_another_exception_is_not_taken_for_a_usual_mistake(check):
+    text = check(cell("def total(x, weight):\n    return x.reshape(7, 7)\n"))
+    assert "RuntimeError" in text and "looks like" not in text
+
+
+def test_a_transposed_result_is_named(demo):
+    task = demo.tasks["total"]
+    case = task.cases()[1:]
+    text = on_function(task, lambda x, w: x.T + 1, case, [torch.zeros(2, 3)]).text
+    assert "It is transposed." in text
 
 
 def test_an_exception_that_a_usual_mistake_raises_is_named(check):
@@ -226,6 +242,11 @@ class FakeTrainer:
         return self.networks[name]
 
 
+class UnfittedTrainer:
+    def fit(self, images):
+        pass
+
+
 @pytest.mark.parametrize(
     ("module", "share"), [(linear(0.1, 0.2), "100%"), (linear(1.0, 0.5), "50%"), (linear(3.0, 1.0), "0%")]
 )
@@ -249,7 +270,8 @@ def test_the_network_that_fits_is_taken_from_a_trainer(demo, said):
         (nn.Linear(3, 1), "not the one that is asked for"),
         (FakeTrainer(D=nn.Linear(3, 1)), "not the one that is asked for"),
         (7, "where a trainer after fit or a module is expected"),
-        (nn.Linear, "where a trainer after fit or a module is expected"),
+        (UnfittedTrainer(), "this UnfittedTrainer has no network yet. Call its fit first."),
+        (nn.Linear, "this is the class Linear, where a trainer after fit or a module is expected"),
         (linear(float("nan"), 1.0), "NaN or infinite"),
     ],
 )
