@@ -638,9 +638,10 @@ class Trainer(ABC):
                 module.load_state_dict(_below(tree.get(kind, {}), name))
         for name, optimizer in self._raw_optimizers.items():
             state = {}
+            weights = [weight for group in optimizer.param_groups for weight in group["params"]]
             for key, value in _below(tree.get("optimizer", {}), name).items():
                 index, slot = key.split("/")
-                state.setdefault(int(index), {})[slot] = value
+                state.setdefault(int(index), {})[slot] = _laid_out_as(value, weights[int(index)])
             groups = [_with_tuples(group) | {"params": group["params"]} for group in description["optimizers"][name]]
             optimizer.load_state_dict({"state": state, "param_groups": groups})
         self.set_state(tree.get("state", {}))
@@ -665,6 +666,11 @@ def _sizes(spec):
 
 def _on_cpu(tensor):
     return tensor.float().cpu()
+
+
+def _laid_out_as(value, weight):
+    """`value` in the memory order of `weight`: a fused optimizer walks through both in the order of memory."""
+    return torch.empty_like(weight, dtype=value.dtype).copy_(value) if value.shape == weight.shape else value
 
 
 def _below(tensors, name):
