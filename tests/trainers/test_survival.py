@@ -36,13 +36,13 @@ class Nursery:
         """Whether the child has ended, waiting for at most `timeout` seconds."""
         return bool(select.select([self.process.stdout], [], [], timeout)[0])
 
-    def code(self):
-        return self._answer(120)["code"]
+    def code(self, patience=120):
+        return self._answer(patience)["code"]
 
-    def run(self, log, **job):
+    def run(self, log, patience=120, **job):
         """Run a job that nobody disturbs from outside."""
         self.start(log, **job)
-        code = self.code()
+        code = self.code(patience)
         assert code == 0, (code, Path(log).read_text()[-2000:])
 
     def _answer(self, timeout):
@@ -80,7 +80,8 @@ def undisturbed(nursery, folder, model, steps, every):
     """The content of the file of a run that nothing disturbed, and the seconds it took."""
     path = folder / "undisturbed.safetensors"
     start = time.monotonic()
-    nursery.run(folder / "log", do="train", model=model, path=str(path), steps=steps, every=every)
+    # Half a minute on an idle core; the patience is for a machine with ten other things to do.
+    nursery.run(folder / "log", patience=900, do="train", model=model, path=str(path), steps=steps, every=every)
     return content(path), time.monotonic() - start
 
 
