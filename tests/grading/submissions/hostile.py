@@ -125,7 +125,7 @@ def polite_exit_in_an_answer(kit):
     kit.bare(kit.notebook(kl="import sys\ndef kl(mu, log_var):\n    sys.exit(0)"))
 
 
-@submission(flags=("cell-killed",))
+@submission()  # to its own namespace it is process 1, which a signal from inside does not end
 def kills_everything(kit):
     kit.bare(kit.notebook(before=["import os, signal\nos.kill(os.getpid(), signal.SIGKILL)"]))
 
@@ -226,7 +226,7 @@ def values_of_other_kinds(kit):
     )
 
 
-@submission(lost=["kl"])
+@submission(lost=["kl", "loss", "active_dimensions"])  # nobody else's are harmed
 def replaced_checker(kit):
     patch = (
         "import sys\n"
@@ -413,9 +413,9 @@ def name_that_is_html(kit):
     kit.bare(kit.notebook(student="your-id"), "<img src=x onerror=alert(1)>.ipynb")
 
 
-@submission(student="=HYPERLINK(1)")
+@submission(student="=1+1")
 def name_that_is_a_formula(kit):
-    kit.bare(kit.notebook(student="your-id"), "=HYPERLINK(1).ipynb")
+    kit.bare(kit.notebook(student="your-id"), "=1+1.ipynb")
 
 
 @submission(student="a�b")
