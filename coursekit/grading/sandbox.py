@@ -21,6 +21,7 @@ What the kernel itself lets through is out of scope.
 import json
 import os
 import pwd
+import select
 import shutil
 import signal
 import socket
@@ -36,7 +37,7 @@ from pathlib import Path
 
 from coursekit.grading.faults import SandboxKilled, SandboxUnavailable
 
-__all__ = ["Limits", "Process", "Template", "bwrap_command", "start"]
+__all__ = ["Limits", "Process", "Template", "bwrap_command", "start", "trial"]
 
 MODES = ("bwrap", "uid", "none")
 HOME = "/home/student"
@@ -238,6 +239,7 @@ class Process:
     def __init__(self, sock, *, popen=None, pidfd=None, uid=None, folder=None, limits=None):
         self.sock, self.popen, self.pidfd, self.uid, self.folder = sock, popen, pidfd, uid, folder
         self.limits = limits
+        self._lock = threading.Lock()
         self.pid = popen.pid if popen else _pid_of(pidfd)
         self._watched = 0.0
 
@@ -252,10 +254,20 @@ class Process:
             raise SandboxKilled("memory")
 
     def kill(self):
-        """Kill it with all it started, and wait for the end. Killing the first process of a PID namespace kills all."""
+        """Kill it with all it started, and wait for the end. Killing the first process of a PID namespace kills all.
+
+        From any thread, and more than once.
+        """
+        with self._lock:
+            self._kill()
+
+    def _kill(self):
         if self.pidfd is not None:
             try:
                 signal.pidfd_send_signal(self.pidfd, signal.SIGKILL)
+                ended = select.poll()
+                ended.register(self.pidfd, select.POLLIN)
+                ended.poll(5000)
             except ProcessLookupError:
                 pass
             os.close(self.pidfd)
@@ -377,7 +389,7 @@ def start(tree, mode, limits, kind="single"):
         See `coursekit.grading.stripped.make_tree`.
     mode : {"bwrap", "uid", "none"}
     limits : Limits
-    kind : {"single", "template"}
+    kind : {"single", "template", "trial"}
 
     Returns
     -------
@@ -389,7 +401,8 @@ def start(tree, mode, limits, kind="single"):
     """
     if mode not in MODES:
         raise ValueError(f"no sandbox is called {mode!r}; there are {', '.join(MODES)}")
-    ours, theirs = socket.socketpair()
+    kept_apart = socket.SOCK_SEQPACKET if kind == "template" else socket.SOCK_STREAM
+    ours, theirs = socket.socketpair(socket.AF_UNIX, kept_apart)
     folder = uid = None
     is_root = os.geteuid() == 0
     try:
@@ -486,6 +499,26 @@ def words_of(popen):
     return " ".join(said.decode("utf-8", "replace").split())[-500:]
 
 
+def trial(tree, mode, limits):
+    """Try whether a sandbox's walls can be built here, without torch: quick.
+
+    Raises
+    ------
+    SandboxUnavailable
+        The message says what went wrong.
+    """
+    process = start(tree, mode, limits, "trial")
+    try:
+        process.sock.settimeout(START_SECONDS)
+        if process.sock.recv(1) != b"T":
+            process.popen.wait(10)
+            raise SandboxUnavailable(words_of(process.popen) or "its walls cannot be built")
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise SandboxUnavailable(str(error)) from None
+    finally:
+        process.kill()
+
+
 class Template:
     """A sandbox that has imported torch and forks a walled-off child for each student.
 
@@ -509,13 +542,13 @@ class Template:
         self.close()
         raise SandboxUnavailable(f"no template: {said}")
 
-    def fork(self):
-        """The `Process` of a new student."""
+    def fork(self, modules=()):
+        """The `Process` of a new student; `modules` are imported before, for this student and all later ones."""
         ours, theirs = socket.socketpair()
         pidfds = []
         try:
             with theirs:
-                socket.send_fds(self.process.sock, [b"F"], [theirs.fileno()])
+                socket.send_fds(self.process.sock, [json.dumps(sorted(modules)).encode()], [theirs.fileno()])
             ours.settimeout(START_SECONDS)
             message, pidfds, _, _ = socket.recv_fds(ours, 1, 1)
             if message == b"P" and pidfds:

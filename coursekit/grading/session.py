@@ -7,7 +7,9 @@ built again when the next question comes, from the cells that ran, without the s
 
 import builtins
 import math
+import re
 import time
+from collections import Counter
 from dataclasses import dataclass, field
 
 import torch
@@ -31,6 +33,15 @@ __all__ = ["CellResult", "Limits", "Sandboxes", "Session"]
 
 MAX_RECEIVED = 2**30
 MAX_STATEMENTS = 10_000
+WARMED = {
+    "matplotlib.pyplot": re.compile(r"\bmatplotlib\b|coursekit\.plots|coursekit import .*\bplots\b"),
+    "coursekit.trainers": re.compile(r"coursekit\.trainers|coursekit import .*\btrainers\b"),
+    "coursekit.data": re.compile(r"coursekit\.data|coursekit import .*\bdata\b"),
+    "sklearn.datasets": re.compile(r"\bload_images\b|\bsklearn\b"),
+    "torchvision": re.compile(r"\btorchvision\b"),
+    "scipy.stats": re.compile(r"\bscipy\b"),
+    "pandas": re.compile(r"\bpandas\b"),
+}
 MAKES_HANDLES = ("new", "build")
 EXCEPTIONS = frozenset(
     {name for name, kind in vars(builtins).items() if isinstance(kind, type) and issubclass(kind, BaseException)}
@@ -87,7 +98,9 @@ class Sandboxes:
         self.limits = limits or Limits()
         self.ahead = ahead
         self.has_template = template and sandbox == "bwrap"
-        self._templates, self._next = {}, {}
+        self._trees, self._templates, self._next = {}, {}, {}
+        self._mentions = Counter()
+        self._in_use = set()
 
     def __enter__(self):
         return self
@@ -110,30 +123,53 @@ class Sandboxes:
         ------
         SandboxUnavailable
         """
-        tree = make_tree(() if allow_reference else self.implementations)
+        process = self._new(allow_reference)
+        self._in_use.add(process)
+        try:
+            return process, self._warm(process)
+        except SandboxUnavailable:
+            self.end(process)
+            raise
+
+    def end(self, process):
+        """Kill a sandbox that `open` gave."""
+        process.kill()
+        self._in_use.discard(process)
+
+    def notice(self, cells):
+        """Take note of what a student's cells import: what two have imported, the template imports for the others."""
+        text = "\n".join(cells)
+        self._mentions.update(name for name, pattern in WARMED.items() if pattern.search(text))
+
+    def _shared_imports(self):
+        return [name for name, count in self._mentions.items() if count >= 2]
+
+    def close(self):
+        """End everything, sandboxes in use too."""
+        for process in list(self._in_use):
+            self.end(process)
+        for tree in list(self._templates):
+            self._drop_template(tree)
+        while self._next:
+            self._next.popitem()[1].kill()
+
+    def _new(self, allow_reference):
+        if allow_reference not in self._trees:
+            self._trees[allow_reference] = make_tree(() if allow_reference else self.implementations)
+        tree = self._trees[allow_reference]
         if self.has_template:
             for _ in range(2):  # a template may have died
                 try:
-                    return self._warm(self._template(tree).fork())
+                    if tree not in self._templates:
+                        self._templates[tree] = Template(tree, self.limits)
+                    return self._templates[tree].fork(self._shared_imports())
                 except SandboxUnavailable:
                     self._drop_template(tree)
             self.has_template = False
         process = self._next.pop(tree, None) or start(tree, self.sandbox, self.limits)
         if self.ahead:
             self._next[tree] = start(tree, self.sandbox, self.limits)
-        return self._warm(process)
-
-    def close(self):
-        """End everything."""
-        for tree in list(self._templates):
-            self._drop_template(tree)
-        while self._next:
-            self._next.popitem()[1].kill()
-
-    def _template(self, tree):
-        if tree not in self._templates:
-            self._templates[tree] = Template(tree, self.limits)
-        return self._templates[tree]
+        return process
 
     def _drop_template(self, tree):
         if tree in self._templates:
@@ -143,13 +179,12 @@ class Sandboxes:
         channel = Channel(process.sock)
         try:
             if channel.receive(time.monotonic() + START_SECONDS) == {"ready": True}:
-                return process, channel
+                return channel
             said = ""
         except WireError as error:
             said = str(error)
         if process.popen:
             said = words_of(process.popen) or said
-        process.kill()
         raise SandboxUnavailable(f"the sandbox does not start: {said}")
 
 
@@ -215,6 +250,8 @@ class Session:
         ------
         SandboxUnavailable
         """
+        cells = list(cells)
+        self._sandboxes.notice(cells)
         return [self._run(source) for source in cells]
 
     def subject(self, name):
@@ -375,7 +412,7 @@ class Session:
 
     def _kill(self):
         if self._process is not None:
-            self._process.kill()
+            self._sandboxes.end(self._process)
         self._process = self._channel = None
 
     def _left(self):

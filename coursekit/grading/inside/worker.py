@@ -4,7 +4,8 @@ It shares its interpreter with the student's code, which may do to it what it li
 place. Nothing depends on its honesty. It holds no expected value and no secret, so a forged reply is a wrong value; a
 missing one is waited for until a deadline, by the grader, who then kills the whole PID namespace.
 
-Started as ``worker.py FD KIND SETTINGS`` with a socket, ``single`` or ``template``, and JSON. A template imports what
+Started as ``worker.py FD KIND SETTINGS`` with a socket, ``single``, ``template`` or ``trial`` (build the walls, say so,
+end), and JSON. A template imports what
 notebooks import, runs nothing of anyone's, and forks one child for each student, behind walls of its own
 (`confine`): so torch is imported once for a class. It gives its pidfd, with which the grader kills that child.
 """
@@ -20,7 +21,6 @@ import sys
 import types
 from array import array
 
-LATER = ("matplotlib.pyplot", "coursekit.trainers", "coursekit.data", "sklearn.datasets", "lightning_fabric")
 AGAIN = 0.05  # seconds after which an interruption that was swallowed is repeated
 STILL_RUN = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Import, ast.ImportFrom, ast.Assign, ast.AnnAssign)
 BODY_MAGICS = ("time", "capture", "prun")
@@ -370,8 +370,12 @@ def main():
     sys.path[0:0] = [os.path.abspath(os.path.join(OWN_FILE, *[os.pardir] * 4))]
     sys.path += settings["path"]
     sys.argv[:] = ["notebook"]
-    _import_first()
     sock = socket.socket(fileno=descriptor)
+    if kind == "trial":
+        _confine(settings, nested=False)
+        sock.sendall(b"T")
+        os._exit(0)
+    _import_first()
     if kind == "template":
         sock = _serve(sock)
     _confine(settings, nested=kind == "template")
@@ -402,11 +406,11 @@ def _import_first():
     return coursekit, numpy
 
 
-def _import_later():
-    """What many notebooks import, in the template and for the third student on: by then it pays."""
+def _import(names):
+    """What the class's notebooks were seen to import, once for all that follow."""
     from importlib import import_module
 
-    for name in LATER:
+    for name in names:
         try:
             import_module(name)
         except Exception:
@@ -435,14 +439,11 @@ def _serve(control):
 
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     control.sendall(b"T")
-    served = 0
     while True:
-        message, descriptors, _, _ = socket.recv_fds(control, 1, 1)
+        message, descriptors, _, _ = socket.recv_fds(control, 4096, 1)
         if not message:
             os._exit(0)
-        if served == 2:
-            _import_later()
-        served += 1
+        _import(json.loads(message))
         if os.fork() == 0:
             control.close()
             return _become_student(socket.socket(fileno=descriptors[0]), confine)
