@@ -116,6 +116,7 @@ class FunctionTask(Task):
         Dotted names of coursekit's own answer: calling them is not an answer.
     probe : callable
         ``probe(subject, *args, **kwargs)`` gives the value that is compared; see `coursekit.exercises.subject`.
+        If it is not given, `call`.
     rtol, atol, nan
         As in `coursekit.exercises.comparison.difference`.
     """
@@ -123,12 +124,16 @@ class FunctionTask(Task):
     cases: Callable
     misconceptions: tuple[Misconception, ...] = ()
     implementations: tuple[str, ...] = ()
-    probe: Callable = call
+    probe: Callable | None = None
     rtol: float = 1e-4
     atol: float = 1e-6
     nan: bool = False
 
     kind = "function"
+
+    def __post_init__(self):
+        super().__post_init__()
+        self.probe = self.probe or call
 
     def value(self, subject, case):
         """What the probe gets from `subject` on `case`, as a plain value."""
