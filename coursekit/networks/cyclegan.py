@@ -2,7 +2,8 @@
 
 from torch import nn
 
-from coursekit.networks.layers import _image_shape, _positive_ints, _ReflectionPad2d
+from coursekit.networks.convolutions import Conv2d, ConvTranspose2d
+from coursekit.networks.layers import _image_shape, _InstanceNorm2d, _positive_ints, _ReflectionPad2d
 
 __all__ = ["PatchDiscriminator", "ResnetGenerator", "receptive_field"]
 
@@ -46,7 +47,7 @@ class ResnetGenerator(nn.Module):
         layers = [_ReflectionPad2d(3), nn.Conv2d(channels, width, 7, bias=bias)]
         layers += [*_norm(norm, width), nn.ReLU(inplace=True)]
         for c in (width, 2 * width):
-            layers += [nn.Conv2d(c, 2 * c, 3, 2, 1, bias=bias), *_norm(norm, 2 * c), nn.ReLU(inplace=True)]
+            layers += [Conv2d(c, 2 * c, 3, 2, 1, bias=bias), *_norm(norm, 2 * c), nn.ReLU(inplace=True)]
         layers += [ResidualBlock(4 * width, norm) for _ in range(blocks)]
         for c in (4 * width, 2 * width):
             layers += [*_double(c, upsampling, bias), *_norm(norm, c // 2), nn.ReLU(inplace=True)]
@@ -63,7 +64,7 @@ class ResidualBlock(nn.Module):
         super().__init__()
 
         def convolution():
-            return [_ReflectionPad2d(1), nn.Conv2d(channels, channels, 3, bias=_has_bias(norm))]
+            return [_ReflectionPad2d(1), Conv2d(channels, channels, 3, bias=_has_bias(norm))]
 
         self.net = nn.Sequential(
             *convolution(), *_norm(norm, channels), nn.ReLU(inplace=True), *convolution(), *_norm(norm, channels)
@@ -113,7 +114,7 @@ class PatchDiscriminator(nn.Module):
         net = [nn.Conv2d(channels, width, 4, 2, 1), nn.LeakyReLU(SLOPE, inplace=True)]
         for number, (c_in, c_out) in enumerate(zip(widths, widths[1:]), start=1):
             stride = 2 if number < layers else 1
-            net += [nn.Conv2d(c_in, c_out, 4, stride, 1, bias=_has_bias(norm)), *_norm(norm, c_out)]
+            net += [Conv2d(c_in, c_out, 4, stride, 1, bias=_has_bias(norm)), *_norm(norm, c_out)]
             net += [nn.LeakyReLU(SLOPE, inplace=True)]
         self.net = nn.Sequential(*net, nn.Conv2d(widths[-1], 1, 4, 1, 1))
 
@@ -160,13 +161,13 @@ def _one(size):
 
 def _double(c, upsampling, bias):
     if upsampling == "nearest":
-        return [nn.Upsample(scale_factor=2), _ReflectionPad2d(1), nn.Conv2d(c, c // 2, 3, bias=bias)]
-    return [nn.ConvTranspose2d(c, c // 2, 3, 2, 1, output_padding=1, bias=bias)]
+        return [nn.Upsample(scale_factor=2), _ReflectionPad2d(1), Conv2d(c, c // 2, 3, bias=bias)]
+    return [ConvTranspose2d(c, c // 2, 3, 2, 1, output_padding=1, bias=bias)]
 
 
 def _norm(norm, channels):
     return {
-        "instance": lambda: [nn.InstanceNorm2d(channels)],
+        "instance": lambda: [_InstanceNorm2d(channels)],
         "batch": lambda: [nn.BatchNorm2d(channels)],
         "group": lambda: [nn.GroupNorm(min(32, max(1, channels // 4)), channels)],
         "none": lambda: [],

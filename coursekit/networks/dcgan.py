@@ -6,6 +6,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from coursekit.networks.convolutions import Conv2d, ConvTranspose2d
 from coursekit.networks.gan import OUTPUTS
 from coursekit.networks.layers import _image_shape, _positive_ints
 
@@ -172,20 +173,20 @@ def _up(c_in, c_out, kernel_size, upsampling, bias):
     if upsampling == "nearest":
         return [nn.Upsample(scale_factor=2), *_same_size(c_in, c_out, kernel_size, bias)]
     padding, extra = {4: (1, 0), 5: (2, 1)}[kernel_size]
-    return [nn.ConvTranspose2d(c_in, c_out, kernel_size, 2, padding, output_padding=extra, bias=bias)]
+    return [ConvTranspose2d(c_in, c_out, kernel_size, 2, padding, output_padding=extra, bias=bias)]
 
 
 def _down(c_in, c_out, kernel_size, downsampling, bias):
     if downsampling == "pooling":
         return [*_same_size(c_in, c_out, kernel_size, bias), nn.MaxPool2d(2)]
-    return [nn.Conv2d(c_in, c_out, kernel_size, 2, {4: 1, 5: 2}[kernel_size], bias=bias)]
+    return [Conv2d(c_in, c_out, kernel_size, 2, {4: 1, 5: 2}[kernel_size], bias=bias)]
 
 
 def _same_size(c_in, c_out, kernel_size, bias):
     """A convolution of stride 1 that keeps the size; one of an even kernel needs a row more on one side."""
     if kernel_size % 2:
-        return [nn.Conv2d(c_in, c_out, kernel_size, 1, kernel_size // 2, bias=bias)]
-    return [nn.ZeroPad2d((1, 2, 1, 2)), nn.Conv2d(c_in, c_out, kernel_size, 1, bias=bias)]
+        return [Conv2d(c_in, c_out, kernel_size, 1, kernel_size // 2, bias=bias)]
+    return [nn.ZeroPad2d((1, 2, 1, 2)), Conv2d(c_in, c_out, kernel_size, 1, bias=bias)]
 
 
 def _norm(norm, channels):

@@ -6,6 +6,7 @@ import torch
 
 from coursekit.losses import cyclegan as losses
 from coursekit.losses import gan as log_losses
+from coursekit.networks.convolutions import LEAST_OF_ONE, products_pay
 from coursekit.networks.cyclegan import PatchDiscriminator, ResnetGenerator
 from coursekit.networks.dcgan import normal_weights
 from coursekit.trainers.base import Trainer
@@ -150,6 +151,15 @@ class CycleGANTrainer(Trainer):
     NETWORKS = ("G", "F", "D_X", "D_Y")
     PREDICTORS = 2
     TAKES_PAIRS = True
+
+    @property
+    def CHANNELS_LAST(self):
+        """For one wide image at a time on a CPU, whose weight gradients are products; elsewhere it is slower."""
+        c = self.config
+        wide = min(c.width, c.discriminator_width or c.width) >= LEAST_OF_ONE
+        ours = c.norm == "instance" and not self._own_networks and not self.compile
+        one_by_one = wide and c.batch_size == 1 and self.fabric.device.type == "cpu"
+        return one_by_one and ours and self.precision in ("auto", "32-true") and products_pay()
 
     def build_networks(self, spec):
         c = self.config

@@ -19,6 +19,7 @@ import cyclegan_step  # noqa: E402
 import dcgan_step  # noqa: E402
 import peers  # noqa: E402
 
+from coursekit.networks import convolutions  # noqa: E402
 from coursekit.trainers import CycleGANTrainer, DCGANTrainer  # noqa: E402
 from coursekit.trainers.base import NOISE  # noqa: E402
 from coursekit.trainers.runtime import stream_seed  # noqa: E402
@@ -37,7 +38,10 @@ def assert_same_weights(theirs, ours):
         assert difference.max() < 0.05 * LR and (difference > 1e-3 * LR).float().mean() < 1e-3
 
 
-def test_one_step_of_dcgans_plain_loop_is_one_of_ours():
+@pytest.mark.parametrize("by_product", [False, True])
+def test_one_step_of_dcgans_plain_loop_is_one_of_ours(by_product, monkeypatch):
+    monkeypatch.setattr(convolutions, "products_pay", lambda: by_product)
+    monkeypatch.setattr(convolutions, "LEAST_OF_SEVERAL", 8)
     G, D = dcgan_step.networks((3, 32, 32), 8)
     before = copy.deepcopy(G)
     loop = dcgan_step.PlainLoop(copy.deepcopy(G), copy.deepcopy(D))
