@@ -14,7 +14,6 @@ import json
 import os
 import subprocess
 import sys
-import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -29,7 +28,7 @@ import parzen  # noqa: E402
 import peers  # noqa: E402
 import vae_epoch  # noqa: E402
 from _sides import Ceiling, Side, measure  # noqa: E402
-from record import provenance  # noqa: E402
+from record import cpu_model, provenance  # noqa: E402
 
 MODULES = (gan_epoch, dcgan_step, cyclegan_step, vae_epoch, parzen)
 COLUMNS = ("compile", "bf16", "untuned", "peer")
@@ -44,6 +43,7 @@ def main(argv=None):
         "--peer", type=Path, action="append", default=[], metavar="PATH",
         help="time a checkout of pytorch/examples or junyanz/pytorch-CycleGAN-and-pix2pix too",
     )  # fmt: skip
+    parser.add_argument("--note", default="", help="what a reader should know of this measurement")
     parser.add_argument("--out", type=Path, default=ROOT / "book" / "results" / "bench.json", help="JSON file to write")
     options = parser.parse_args(argv)
     known = workloads(options.device)
@@ -57,7 +57,7 @@ def main(argv=None):
     except peers.NoCheckout as error:
         parser.error(str(error))
 
-    origin = origin_of(sys.argv[1:] if argv is None else argv, options.device)
+    origin = origin_of(options)
     order = [*known, *curves.CASES]
     print(f"{'workload':24}{'plain':>10}{'ours':>10}{'ratio':>22}{'goal':>6}{'compile':>9}{'bf16':>9}{'share':>13}")
     for name in wanted:
@@ -113,18 +113,19 @@ def rows_of(workload, rounds, on):
     return rows
 
 
-def origin_of(arguments, on):
-    origin = provenance(" ".join(["python tests/benchmarks/bench.py", *arguments]).strip())
-    if on == "cpu":
-        from record import cpu_model
-
+def origin_of(options):
+    """Where the rows of this run come from, as the chapters' records tell it, and what else ran."""
+    only = f" --only {options.only}" if options.only else ""
+    origin = provenance(f"python tests/benchmarks/bench.py{only} --rounds {options.rounds}")
+    if options.device == "cpu":
         origin["device"] = cpu_model()
     changed = subprocess.run(
         ["git", "status", "--porcelain", "--", "tests/benchmarks"], cwd=ROOT, capture_output=True, text=True
     )
     origin["uncommitted_changes"] |= bool(changed.stdout.strip())
     origin["load_before"] = os.getloadavg()[0] if hasattr(os, "getloadavg") else None
-    origin["time"] = time.strftime("%H:%M")
+    if options.note:
+        origin["note"] = options.note
     return origin
 
 

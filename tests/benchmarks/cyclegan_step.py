@@ -121,4 +121,6 @@ class Coursekit:
 
 
 def workloads(on):
-    return {name: trainings(Plain, Coursekit, options, GOALS, on=on) for name, options in SETTINGS.items()}
+    return {
+        name: trainings(Plain, Coursekit, options, GOALS, untuned=False, on=on) for name, options in SETTINGS.items()
+    }
