@@ -10,8 +10,6 @@ import click
 from coursekit.errors import CoursekitError
 from coursekit.exercises import CHAPTERS
 
-__all__ = ["grade"]
-
 DEFAULT_SECRET = Path("secret.key")
 MIN_SECRET = 16
 
