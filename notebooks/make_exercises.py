@@ -27,6 +27,8 @@ ROOT = Path(__file__).resolve().parents[1]
 NOTEBOOKS = ROOT / "notebooks" / "exercises"
 EXPECTED = ROOT / "coursekit" / "exercises" / "expected"
 
+NAMES = ("CycleGAN",)
+
 RULES = """
 Write your answers where `...` stands, and run the cell after it: `check` compares them with public cases and says what it sees. Hidden cases decide the mark. A result may be right for the cases you see and wrong for others, so think of sizes and edges that are not shown. `hint()` helps in steps and costs nothing. Calling this course's own functions for what a task asks is no answer.
 
@@ -77,7 +79,7 @@ def notebook_with(chapter, answers, student=PLACEHOLDER):
     cells = [
         _markdown(
             "title",
-            f"# Graded exercises: {assignment.title[0].lower()}{assignment.title[1:]}\n\n"
+            f"# Graded exercises: {_within_a_line(assignment.title)}\n\n"
             f"[Open in Colab]({stamp.colab_link(f'notebooks/exercises/{chapter}.ipynb')})\n\n"
             f"{assignment.intro.strip()}\n\n{RULES.strip().format(points=points)}",
         ),
@@ -136,6 +138,11 @@ def _task_cells(chapter, number, task, answer):
         _code(f"{task.name}-answer", answer),
         _code(f"{task.name}-check", f"{chapter}.{task.name}.{verb}({task.name})"),
     ]
+
+
+def _within_a_line(title):
+    """The title without its capital, unless that is part of a name."""
+    return title if title[1:2].isupper() or title.split()[0] in NAMES else title[0].lower() + title[1:]
 
 
 def _markdown(name, source):

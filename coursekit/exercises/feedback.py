@@ -4,6 +4,7 @@ import inspect
 import linecache
 import math
 import sys
+import textwrap
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import import_module
@@ -17,9 +18,18 @@ from torch import nn
 from coursekit.exercises.comparison import difference, same, show
 from coursekit.exercises.subject import Local, NotAnswered, UnsupportedValue
 
+WIDTH = 88
 HIDDEN = (
     "Hidden cases decide the mark, not these: they try other sizes and values, and the edges of what the task allows."
 )
+
+
+def readable(text):
+    """The text in lines that fit a page; what is indented stays as it is."""
+    return "\n".join(
+        line if line.startswith(" ") else textwrap.fill(line, WIDTH, break_long_words=False, break_on_hyphens=False)
+        for line in text.split("\n")
+    )
 
 
 @dataclass

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import coursekit
 from coursekit.exercises import colab
+from coursekit.exercises.feedback import readable
 from coursekit.exercises.numbers import student_id
 
 FORMAT = 1
@@ -24,6 +25,10 @@ BY_MENU = {
         "save it, and rename a copy of the file to {name}.ipynb.{artefacts}"
     ),
 }
+
+
+def say(text):
+    print(readable(text))
 
 
 def write_artefact(assignment, task, data):
@@ -57,18 +62,18 @@ def submit(assignment, student, *, notebook=None, folder="."):
     except colab.NotebookNotFound as error:
         content, source, missing = {"cells": []}, None, error
     if not _is_begun(assignment, content):
-        print("Nothing is answered yet, so there is nothing to hand in. Run the notebook from the top first.")
+        say("Nothing is answered yet, so there is nothing to hand in. Run the notebook from the top first.")
         return
     if problem := _wrong_student(assignment, student):
-        print(f"Nothing is written: {problem}")
+        say(f"Nothing is written: {problem}")
         return
     name = f"{assignment.name}-{assignment.student}"
     if missing:
-        print(f"Nothing is written: {missing}.")
-        print(_by_menu(assignment, name))
+        say(f"Nothing is written: {missing}.")
+        say(_by_menu(assignment, name))
         return
     if notebook is None and source != "colab" and (problem := _unsaved(assignment, content, source)):
-        print(f"Nothing is written: {problem}")
+        say(f"Nothing is written: {problem}")
         return
     _keep_artefacts_of_an_earlier_session(assignment)
     data = bundle(assignment, assignment.student, content)
@@ -77,14 +82,14 @@ def submit(assignment, student, *, notebook=None, folder="."):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(data)
     except OSError as error:
-        print(f'Nothing is written: {path} cannot be ({error.strerror}). Name another folder: folder="…".')
+        say(f'Nothing is written: {path} cannot be ({error.strerror}). Name another folder: folder="…".')
         return
-    print(f"Written: {path} ({len(data) / 1024:.0f} kB)")
+    say(f"Written: {path} ({len(data) / 1024:.0f} kB)")
     for line in _remarks(assignment, content):
-        print(line)
+        say(line)
     if source == "colab" and not colab.download(path):
-        print("The browser did not save it. Open the folder view on the left, and download it from there.")
-    print("Hand in this file, under this name.")
+        say("The browser did not save it. Open the folder view on the left, and download it from there.")
+    say("Hand in this file, under this name.")
 
 
 def bundle(assignment, student, notebook, created=None):
@@ -190,7 +195,7 @@ def _keep_artefacts_of_an_earlier_session(assignment):
         if task.kind == "artefact" and name not in assignment.artefacts and path.is_file():
             assignment.artefacts[name] = path.read_bytes()
             assignment.results[name] = "kept"
-            print(f"{name}: taken from {path}, handed in before this kernel was started.")
+            say(f"{name}: taken from {path}, handed in before this kernel was started.")
 
 
 def _remarks(assignment, notebook):

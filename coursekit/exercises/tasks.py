@@ -94,13 +94,13 @@ class Task:
             return
         step = self._hints_shown % len(self.hints)
         self._hints_shown += 1
-        print(f"{self.name}, hint {step + 1} of {len(self.hints)}: {self.hints[step]}")
+        print(feedback.readable(f"{self.name}, hint {step + 1} of {len(self.hints)}: {self.hints[step]}"))
         if step + 1 < len(self.hints):
             print("For the next one, run this cell again.")
 
-    def _report(self, feedback):
-        self.assignment.results[self.name] = feedback.status
-        print(feedback.text)
+    def _report(self, found):
+        self.assignment.results[self.name] = found.status
+        print(feedback.readable(found.text))
 
 
 @dataclass(eq=False)

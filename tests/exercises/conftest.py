@@ -91,6 +91,13 @@ def right_total():
     return _right_total
 
 
+class Said(str):
+    """What was printed; whether words are in it does not depend on line breaks."""
+
+    def __contains__(self, words):
+        return super().__contains__(words) or " ".join(words.split()) in " ".join(self.split())
+
+
 @pytest.fixture
 def said(capsys):
     """Call something and return what it prints."""
@@ -98,6 +105,6 @@ def said(capsys):
     def call(function, *args, **kwargs):
         capsys.readouterr()
         function(*args, **kwargs)
-        return capsys.readouterr().out
+        return Said(capsys.readouterr().out)
 
     return call
