@@ -221,6 +221,11 @@ def denoise_score(x_noisy, points, sigma):
     return (torch.softmax(-squared / (2 * sigma**2), 1) @ points - x_noisy) / sigma**2
 
 
+def denoise_not_normalised(x_noisy, points, sigma):
+    squared = (x_noisy[:, None] - points).square().sum(2)
+    return torch.exp(-squared / (2 * sigma**2)) @ points
+
+
 def denoise_underflow(x_noisy, points, sigma):
     squared = (x_noisy[:, None] - points).square().sum(2)
     weights = torch.exp(-squared / (2 * sigma**2))
@@ -292,6 +297,12 @@ def best_denoiser(x_noisy, points, sigma):
             "This is the score, the gradient of the log density of noisy data. The best guess is the noisy input plus "
             "sigma^2 times that.",
             denoise_score,
+        ),
+        Misconception(
+            "not-normalised",
+            "Your weights do not add up to 1, so this is no mean of the points. Bayes' rule divides by the sum of the "
+            "weights.",
+            denoise_not_normalised,
         ),
         Misconception(
             "underflow",

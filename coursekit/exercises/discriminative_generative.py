@@ -128,6 +128,11 @@ def posterior_zero_for_undefined(prior, likelihood):
     return joint / joint.sum(0).clamp_min(1e-12)
 
 
+def posterior_prior_along_x(prior, likelihood):
+    joint = prior * likelihood
+    return joint / joint.sum(0)
+
+
 def posterior_cases():
     test = torch.tensor([[0.95, 0.05], [0.1, 0.9]])
     letters = torch.tensor([[0.5, 0.5, 0.0, 0.0], [0.1, 0.2, 0.7, 0.0], [0.25, 0.25, 0.5, 0.0]])
@@ -182,6 +187,12 @@ def posterior(prior, likelihood):
             "Your rows add up to 1, which makes them distributions over x. A posterior is one over classes: sum the "
             "joint over k, for each m.",
             posterior_over_x,
+        ),
+        Misconception(
+            "prior-along-x",
+            "prior * likelihood multiplies *columns* by the prior: the last axes are lined up. The prior belongs to the "
+            "rows; give it the shape (K, 1).",
+            posterior_prior_along_x,
         ),
         Misconception(
             "zero-for-undefined",
@@ -454,6 +465,20 @@ def odds_determinant_underflows(x, mu0, cov0, mu1, cov1, prior1):
     return log_density(mu1, cov1) - log_density(mu0, cov0) + math.log(prior1 / (1 - prior1))
 
 
+def odds_as_probability(x, mu0, cov0, mu1, cov1, prior1):
+    def log_density(mu, cov):
+        diff = x - mu
+        return -0.5 * (diff @ torch.linalg.inv(cov) * diff).sum(1) - 0.5 * torch.logdet(cov)
+
+    return torch.sigmoid(log_density(mu1, cov1) - log_density(mu0, cov0) + math.log(prior1 / (1 - prior1)))
+
+
+def odds_of_one_covariance(x, mu0, cov0, mu1, cov1, prior1):
+    inverse = torch.linalg.inv((cov0 + cov1) / 2)
+    quadratic = 0.5 * mu0 @ inverse @ mu0 - 0.5 * mu1 @ inverse @ mu1
+    return x @ inverse @ (mu1 - mu0) + quadratic + math.log(prior1 / (1 - prior1))
+
+
 def odds_cases():
     shared, wide = torch.tensor([[2.0, 1.0], [1.0, 2.0]]), torch.tensor([[4.0, -1.0], [-1.0, 3.0]])
     mu0, mu1 = torch.tensor([0.0, 0.0]), torch.tensor([2.0, 1.0])
@@ -534,6 +559,17 @@ def log_odds(x, mu0, cov0, mu1, cov1, prior1):
             "prior-for-prior-odds",
             "You added log P(Y = 1). The odds compare both classes: add log P(Y = 1) - log P(Y = 0).",
             odds_prior_alone,
+        ),
+        Misconception(
+            "probability",
+            "This is P(Y = 1 | x). Asked for are the log odds, before the logistic function.",
+            odds_as_probability,
+        ),
+        Misconception(
+            "one-covariance",
+            "This is the chapter's formula with the mean of the two covariances. With one each, the terms in x squared "
+            "do not cancel: the log odds are no longer linear.",
+            odds_of_one_covariance,
         ),
         Misconception(
             "determinant-underflows",

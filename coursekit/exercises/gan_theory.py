@@ -242,6 +242,13 @@ def slopes_of_mean(logits):
     return torch.stack([-d, d - 1]) / len(logits)
 
 
+def slopes_by_autograd(logits):
+    logits = logits.clone().requires_grad_()
+    d = torch.sigmoid(logits)
+    losses = [torch.log(1 - d).sum(), -torch.log(d).sum()]
+    return torch.stack([torch.autograd.grad(loss, logits, retain_graph=True)[0] for loss in losses])
+
+
 def slopes_cases():
     return [
         Case((torch.tensor([0.0, -4.595, 4.595]),), note="D is 1/2, 0.01 and 0.99"),
@@ -294,6 +301,12 @@ def slopes(logits):
             slopes_of_sigmoid,
         ),
         Misconception(
+            "through-log-of-zero",
+            "Right where D is neither 0 nor 1. There autograd multiplies the infinite slope of the logarithm by the zero "
+            "slope of the sigmoid, which is NaN. Cancel the two on paper.",
+            slopes_by_autograd,
+        ),
+        Misconception(
             "mean-over-the-batch",
             "These are the derivatives of the mean over the batch: N times too small. Asked for is each fake's own loss.",
             slopes_of_mean,
@@ -305,7 +318,8 @@ def slopes(logits):
 
 
 def value_and_gradients(subject, logits_real, logits_fake):
-    return subject.gradients((logits_real, logits_fake), of=[0, 1])
+    loss, (in_real, in_fake) = subject.gradients((logits_real, logits_fake), of=[0, 1])
+    return {"loss": loss, "gradient in logits_real": in_real, "gradient in logits_fake": in_fake}
 
 
 def unmended(logits_real, logits_fake):
@@ -316,6 +330,17 @@ def unmended(logits_real, logits_fake):
 def with_epsilon(logits_real, logits_fake):
     d_real, d_fake = torch.sigmoid(logits_real), torch.sigmoid(logits_fake)
     return -(torch.log(d_real + 1e-8).mean() + torch.log(1 - d_fake + 1e-8).mean())
+
+
+def with_smaller_epsilon(logits_real, logits_fake):
+    d_real, d_fake = torch.sigmoid(logits_real), torch.sigmoid(logits_fake)
+    return -(torch.log(d_real + 1e-12).mean() + torch.log(1 - d_fake + 1e-12).mean())
+
+
+def cross_entropy_of_probabilities(logits_real, logits_fake):
+    d_real, d_fake = torch.sigmoid(logits_real), torch.sigmoid(logits_fake)
+    cross_entropy = nn.functional.binary_cross_entropy
+    return cross_entropy(d_real, torch.ones_like(d_real)) + cross_entropy(d_fake, torch.zeros_like(d_fake))
 
 
 def with_clamp(logits_real, logits_fake):
@@ -396,6 +421,18 @@ def loss_D(logits_real, logits_fake):
             "A small number inside the logarithm keeps the loss finite, and wrong: it stops growing near 18, and its "
             "gradient vanishes where D is surest and most wrong.",
             with_epsilon,
+        ),
+        Misconception(
+            "smaller-epsilon",
+            "A smaller number inside the logarithm only moves the ceiling, to about 28. Above it the loss stays wrong, "
+            "and its gradient is 0 where D is surest and most wrong.",
+            with_smaller_epsilon,
+        ),
+        Misconception(
+            "cross-entropy-of-probabilities",
+            "binary_cross_entropy takes probabilities and cuts their logarithms off at -100. By then sigmoid has rounded "
+            "the logit away, and its gradient is 0. Its sibling takes the logits themselves.",
+            cross_entropy_of_probabilities,
         ),
         Misconception(
             "clamped",
