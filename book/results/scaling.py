@@ -46,7 +46,7 @@ SETTINGS = {
     "dcgan-64": lambda: DCGANTrainer(device="cpu", batch_size=128),
     "cyclegan-128": lambda: CycleGANTrainer(device="cpu", blocks=6),
 }
-SHARES, BATCH, BATCHES = (2, 4, 8, 16), 128, 400
+SHARES, BATCH, BATCHES = (2, 4, 8, 16), 128, 100
 CASES = [
     *SWITCHED,
     *SETTINGS,
@@ -194,7 +194,7 @@ def step_work(setting, smoke=False):
 @functools.cache
 def trained(seed, smoke=False):
     trainer = DCGANTrainer(width=16, batch_size=64, seed=seed, device="cpu")
-    return trainer.fit(load_images("fashion_mnist"), max_steps=5 if smoke else 600, progress=False)
+    return trainer.fit(load_images("fashion_mnist"), max_steps=5 if smoke else 300, progress=False)
 
 
 @torch.no_grad()
