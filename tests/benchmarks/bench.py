@@ -18,7 +18,7 @@ from dataclasses import replace
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-sys.path[:0] = [str(ROOT / "book" / "results"), str(Path(__file__).parent)]
+sys.path[:0] = [str(ROOT), str(ROOT / "book" / "results"), str(Path(__file__).parent)]
 
 import curves  # noqa: E402
 import cyclegan_step  # noqa: E402
