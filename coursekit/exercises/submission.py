@@ -178,7 +178,7 @@ def _unsaved(assignment, notebook, path):
     saved = {_text(cell).strip() for cell in notebook["cells"]}
     ran = [cell.strip() for cell in colab.session_cells()]
     for name in assignment.tasks:
-        defines = re.compile(rf"^((def|class)\s+{name}\b|{name}\s*=)", re.MULTILINE)
+        defines = re.compile(rf"^((def|class)\s+{name}\b|{name}\s*(:[^=]+)?=(?!=))", re.MULTILINE)
         last = next((cell for cell in reversed(ran) if defines.search(cell)), None)
         if last is not None and last not in saved:
             return (

@@ -183,6 +183,20 @@ def test_an_answer_that_is_not_saved_stops_the_submission(at_work, said, session
     assert "Written" in said(at_work.submit, student="jdoe", notebook=saved)
 
 
+@pytest.mark.parametrize("cell", ["total == 3", "total(x, weight)", "  total = 1", "totals = 1"])
+def test_a_cell_that_only_uses_an_answer_need_not_be_saved(at_work, said, session, saved, monkeypatch, cell):
+    monkeypatch.setenv("JPY_SESSION_NAME", str(saved))
+    session(SOURCE, cell)
+    assert "Written" in said(at_work.submit, student="jdoe")
+
+
+@pytest.mark.parametrize("cell", ["class total:\n    pass", "double: float = 3.6", "double=3.6", "x = 1\ndouble = 3.6"])
+def test_every_way_of_defining_an_answer_must_be_saved(at_work, said, session, saved, monkeypatch, cell):
+    monkeypatch.setenv("JPY_SESSION_NAME", str(saved))
+    session(SOURCE, cell)
+    assert "Save the notebook" in said(at_work.submit, student="jdoe")
+
+
 @pytest.mark.parametrize("content", ["", "{}", "[]", '{"cells": 3}', "<html>", "\udc80"])
 def test_what_is_no_notebook_is_not_handed_in(at_work, said, tmp_path, content):
     path = tmp_path / "bad.ipynb"
