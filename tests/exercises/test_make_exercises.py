@@ -136,6 +136,38 @@ def test_a_new_public_case_makes_the_expected_values_stale(elsewhere, monkeypatc
     assert not make_exercises.expected_is_current("vae")
 
 
+@pytest.fixture
+def executed(elsewhere, monkeypatch):
+    """What `execute` gives, without a kernel: the committed notebook, which a test may change."""
+    notebook = nbformat.read(elsewhere / "NOTEBOOKS" / "vae.ipynb", as_version=4)
+    monkeypatch.setattr(execute, "execute", lambda path: notebook)
+    return notebook
+
+
+def test_a_notebook_with_the_same_outputs_is_left_alone(executed, elsewhere):
+    path = elsewhere / "NOTEBOOKS" / "vae.ipynb"
+    before = path.read_bytes()
+    executed.metadata["coursekit"]["seconds"] = [99.0]
+    assert not make_exercises.write_notebook("vae")
+    assert path.read_bytes() == before
+
+
+def test_a_notebook_with_other_outputs_is_written(executed, elsewhere):
+    next(one for one in executed.cells if one.id == "kl-check").outputs[0].text = "kl: something else\n"
+    assert make_exercises.write_notebook("vae")
+    assert "kl: something else" in (elsewhere / "NOTEBOOKS" / "vae.ipynb").read_text()
+
+
+def test_times_of_a_busy_machine_are_replaced(executed, elsewhere):
+    path = elsewhere / "NOTEBOOKS" / "vae.ipynb"
+    slow = copy.deepcopy(executed)
+    slow.metadata["coursekit"]["seconds"] = [100.0]
+    execute.write(slow, path)
+    executed.metadata["coursekit"]["seconds"] = [4.0]
+    assert make_exercises.write_notebook("vae")
+    assert nbformat.read(path, as_version=4).metadata["coursekit"]["seconds"] == [4.0]
+
+
 # -- in a kernel -----------------------------------------------------------------------------------
 
 
