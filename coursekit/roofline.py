@@ -27,7 +27,7 @@ ALLOCATIONS = ("empty", "empty_like", "empty_strided", "new_empty", "new_empty_s
 class Work(NamedTuple):
     """Floating-point operations, and bytes read and written.
 
-    Attributes
+    Parameters
     ----------
     operations : int
         A multiplication and an addition are two. Of convolutions and matrix products only, as torch counts them.
@@ -39,7 +39,7 @@ class Work(NamedTuple):
 
     @property
     def intensity(self):
-        """Operations a byte; 0 where nothing moves."""
+        """Operations a byte (eq-scaling-roofline); 0 where nothing moves."""
         return self.operations / self.bytes if self.bytes else 0.0
 
     def __add__(self, other):
@@ -53,7 +53,7 @@ class Ceilings(NamedTuple):
     bytes: float
 
     def attainable(self, intensity):
-        """Most operations a second at so many operations a byte."""
+        """Most operations a second at so many operations a byte (eq-scaling-roofline)."""
         return min(self.operations, intensity * self.bytes)
 
     def seconds(self, work):
@@ -211,7 +211,7 @@ def _seconds(job, device, clock):
 
 
 def all_reduce_bytes(numbers, processes, bytes_each=4):
-    """Bytes that each process sends to sum `numbers` numbers over all `processes` of them in a ring.
+    """Bytes that each process sends to sum `numbers` numbers over all `processes` of them in a ring (eq-scaling-ring).
 
     Parameters
     ----------
@@ -233,5 +233,5 @@ def all_reduce_bytes(numbers, processes, bytes_each=4):
 
 
 def amdahl_speedup(serial, processes):
-    """How many times as fast `processes` are as one if the share `serial` of the work cannot be divided."""
+    """How many times as fast `processes` are as one if the share `serial` of the work cannot be divided (eq-scaling-amdahl)."""
     return 1 / (serial + (1 - serial) / processes)

@@ -300,6 +300,10 @@ def save(figure, name):
     figure.savefig(FIGURES / f"scaling-{name}.png", dpi=110, facecolor="white", metadata={"Software": None})
 
 
+def measured():
+    return {row["case"] for row in load("scaling")["rows"]}
+
+
 def mean_of(case, metric):
     values = [row["metrics"][metric] for row in load("scaling")["rows"] if row["case"] == case]
     return sum(values) / len(values)
@@ -321,24 +325,26 @@ def draw_roofline():
         layers = {
             setting: {name: count_layers(*parts).values() for name, parts in kinds.items()}
             for setting, kinds in networks.items()
+            if setting in measured()
         }
     titles = {"dcgan-64": "DCGAN, 64 pixels, batch 128", "cyclegan-128": "CycleGAN, 128 pixels, batch 1"}
-    figure = Figure(figsize=(8.4, 3.9), layout="constrained")
-    for axes, (setting, kinds) in zip(figure.subplots(1, 2, sharey=True), layers.items()):
+    figure = Figure(figsize=(2.2 + 3.1 * len(layers), 3.9), layout="constrained")
+    panels = figure.subplots(1, len(layers), sharey=True, squeeze=False)[0]
+    for axes, (setting, kinds) in zip(panels, layers.items()):
         roof = Ceilings(mean_of(setting, "ceiling_gflops"), mean_of(setting, "ceiling_gbytes"))
         low, high = 0.3, 1000.0
         across = [low, roof.operations / roof.bytes, high]
         axes.loglog(across, [roof.attainable(i) for i in across], color="black", label="roof")
-        for (name, works), color, marker in zip(kinds.items(), COLORS, "os"):
+        looks = (dict(marker="o", markersize=12, fillstyle="none", markeredgewidth=2), dict(marker="s", markersize=6))
+        for (name, works), color, look in zip(kinds.items(), COLORS, looks):  # a ring around each square
             shown = [w for w in works if w.operations]
             axes.plot(
                 [w.intensity for w in shown],
                 [roof.attainable(w.intensity) for w in shown],
-                marker,
+                linestyle="none",
                 color=color,
-                markersize=6,
-                alpha=0.8,
                 label=f"layers of the {name}",
+                **look,
             )
         reached = mean_of(setting, "gflop") / mean_of(setting, "seconds")
         axes.plot(
