@@ -105,12 +105,8 @@ def test_functions_values_and_objects(notebook):
     net.train(False)
     assert torch.allclose(net(X), X + 1, atol=1e-4)
     assert net.method("norm_of", 1).item() == 2
-    value, (weights, none) = (
-        one.subject("through").gradients([net, X.long()], of=[0]) + [None]
-        if False
-        else (*one.subject("through").gradients([net, X], of=[0, 1]),)
-    )
-    assert torch.allclose(value, X + 1, atol=1e-4) and weights.shape == (10,) and none.shape == X.shape
+    value, (weights, inputs) = one.subject("through").gradients([net, X], of=[0, 1])
+    assert torch.allclose(value, X + 1, atol=1e-4) and weights.shape == (10,) and inputs.shape == X.shape
 
 
 def test_a_built_network_can_be_passed(notebook):
@@ -260,12 +256,11 @@ def test_a_cell_that_kills_or_hijacks_the_worker_costs_itself_alone(notebook, na
 def test_an_answer_that_kills_the_worker_costs_itself_alone(notebook, name):
     body = DEADLY[name].replace("\n", "\n    ")
     one = notebook(SURVIVES, f"def deadly():\n    {body}")
-    net = None
     for _ in range(2):
         with pytest.raises((SandboxKilled, CallTimeout)):
             one.subject("deadly")()
         assert one.subject("kept")() == 1
-    assert one.generation == 3 and net is None
+    assert one.generation == 3
 
 
 def test_an_object_of_a_dead_sandbox_is_gone(notebook):
@@ -321,9 +316,9 @@ def test_memory_and_files_are_limited(notebook, name):
 def test_memory_of_all_processes_together_is_limited(notebook):
     fork = (
         "import os, time\nfor _ in range(8):\n    if os.fork() == 0:\n"
-        "        hog = bytearray(b'x') * (900 * 2**20)\n        time.sleep(1000)\ntime.sleep(1000)"
+        "        hog = bytearray(b'x') * (300 * 2**20)\n        time.sleep(1000)\ntime.sleep(1000)"
     )
-    one = notebook(SURVIVES, fork, limits=Limits(cell=60, call=20, all_memory=2**31, memory=2**30))
+    one = notebook(SURVIVES, fork, limits=Limits(cell=100, call=20, all_memory=2**30, memory=2**30))
     assert one.results[1] == CellResult("killed")
     assert one.subject("kept")() == 1
 
@@ -346,7 +341,6 @@ def test_daemons_die_with_the_session(sandboxes):
     )
     with session.Session(QUICK, numbers={}, sandboxes=sandboxes) as one:
         assert one.run([daemon]) == [OK]
-        time.sleep(0)
         alive = [one._process.pid, *sandbox.descendants(one._process.pid)]
         assert len(alive) >= 2
         started = {pid: started_at(pid) for pid in alive}
@@ -468,7 +462,7 @@ def files():
 def everything():
     found = []
     for folder, folders, names in os.walk('/'):
-        folders[:] = [f for f in folders if os.path.join(folder, f) not in ('/proc', '/usr', '/dev')]
+        folders[:] = [f for f in folders if f not in ('proc', 'usr', 'dev', 'site-packages') and not f.startswith('python3')]
         found += [os.path.join(folder, name) for name in names if name.endswith(('.json', '.csv', '.ipynb', '.txt', 'secret'))]
         if len(found) > 20000: break
     return [f for f in found if 'site-packages' not in f and '/lib/python' not in f][:200]
@@ -487,7 +481,7 @@ def network():
         'connect': tried(lambda: socket.create_connection(('127.0.0.1', PORT), 2)),
         'url': tried(lambda: __import__('urllib.request').request.urlopen(f'http://127.0.0.1:{PORT}', timeout=2)),
         'abstract': tried(lambda: socket.socket(socket.AF_UNIX).connect('\\0' + ABSTRACT)),
-        'interfaces': str([name for _, name in socket.if_nameindex()] if False else os.listdir('/sys') if os.path.exists('/sys') else []),
+        'interfaces': str(os.listdir('/sys') if os.path.exists('/sys') else []),
     }
 libc = ctypes.CDLL(None, use_errno=True)
 def calls():
