@@ -143,8 +143,8 @@ def _serve(side, folder, connection):
             counter = nullcontext()
             answer["peak_mib"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
             connection.send(answer)
-    except EOFError:
-        pass
+    except (EOFError, BrokenPipeError):
+        pass  # the measurement was ended
 
 
 class Ceiling:

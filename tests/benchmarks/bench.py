@@ -59,7 +59,7 @@ def main(argv=None):
 
     origin = origin_of(options)
     order = [*known, *curves.CASES]
-    print(f"{'workload':24}{'plain':>10}{'ours':>10}{'ratio':>22}{'goal':>6}{'compile':>9}{'bf16':>9}{'share':>13}")
+    print(f"{'workload':24}{'plain':>10}{'ours':>10}{'ratio':>24}{'goal':>6}{'compile':>9}{'bf16':>9}{'share':>13}")
     for name in wanted:
         if name in curves.CASES:
             rows = curves.rows(name, options.device)
@@ -162,7 +162,7 @@ def line(name, rows):
 
     goal = rows[0]["metrics"]["goal"]
     return (
-        f"{name:24}{mean('plain', ',.4g'):>10}{mean('coursekit', ',.4g'):>10}{tell(rows, 'ratio'):>22}"
+        f"{name:24}{mean('plain', ',.4g'):>10}{mean('coursekit', ',.4g'):>10}{tell(rows, 'ratio'):>24}"
         f"{'' if goal == 'none' else goal:>6}{mean('ratio_compile', '.2f'):>9}{mean('ratio_bf16', '.2f'):>9}"
         f"{mean('plain_share', '.0%'):>6} -> {mean('share', '.0%')}"
     )

@@ -13,6 +13,8 @@ UNFINISHED = ("table1_full.json",)
 # Whose script names the seeds of each case: baselines that draw nothing and ablations have one, and the page says so.
 PLANNED = ("cyclegan.json",)
 RESULTS = ROOT / "book" / "results"
+# Measured by `make bench`: a row is a round, and no script lies beside it.
+BENCH = RESULTS / "bench.json"
 RECORDS = sorted(RESULTS.glob("*.json"))
 FIGURES = sorted((ROOT / "book" / "_static" / "figures").glob("*"))
 ANIMATIONS = sorted((ROOT / "book" / "_static" / "animations").glob("*"))
@@ -25,10 +27,12 @@ def by_name(path):
 @pytest.mark.parametrize("path", RECORDS, ids=by_name)
 def test_numbers_say_how_they_were_made(path):
     record = json.loads(path.read_text(encoding="utf-8"))
-    assert record["chapter"] == path.stem and path.with_suffix(".py").exists()
+    script = ROOT / "tests" / "benchmarks" / "bench.py" if path == BENCH else path.with_suffix(".py")
+    assert record["chapter"] == path.stem and script.exists()
     assert {row["run"] for row in record["rows"]} == set(range(len(record["runs"])))
     for run in record["runs"]:
-        assert run["command"] == f"python book/results/{path.stem}.py"
+        command = f"python {script.relative_to(ROOT).as_posix()}"
+        assert (run["command"].split(" --")[0] if path == BENCH else run["command"]) == command
         assert run["device"] and run["threads"] >= 1 and run["versions"]["torch"]
         assert re.fullmatch(r"\d{4}-\d\d-\d\d", run["date"])
         assert re.fullmatch(r"[0-9a-f]{7,40}", run["commit"])
@@ -36,13 +40,25 @@ def test_numbers_say_how_they_were_made(path):
         assert not [source for source in run["data"].values() if "unavailable" in source]
 
 
-@pytest.mark.parametrize("path", [path for path in RECORDS if path.name not in (*UNFINISHED, *PLANNED)], ids=by_name)
+@pytest.mark.parametrize(
+    "path", [path for path in RECORDS if path.name not in (*UNFINISHED, *PLANNED) and path != BENCH], ids=by_name
+)
 def test_every_case_was_measured_with_the_same_three_seeds_or_more(path):
     seeds = {}
     for row in json.loads(path.read_text(encoding="utf-8"))["rows"]:
         seeds.setdefault(row["case"], set()).add(row["seed"])
     assert len({frozenset(found) for found in seeds.values()}) == 1
     assert min(map(len, seeds.values())) >= 3
+
+
+def test_every_workload_was_timed_in_three_rounds_and_its_curves_compared_over_three_seeds():
+    found = {}
+    for row in json.loads(BENCH.read_text(encoding="utf-8"))["rows"]:
+        found.setdefault(row["case"], []).append(row.get("round", row.get("seed")))
+    assert {case for case in found if case.startswith("curves-")} == {"curves-dcgan", "curves-cyclegan"}
+    assert {"mlp-gan", "dcgan-32", "dcgan-64", "cyclegan-128", "cyclegan-256", "vae", "parzen"} <= set(found)
+    for case, numbers in found.items():
+        assert numbers == list(range(len(numbers))) and len(numbers) >= 3, case
 
 
 @pytest.mark.parametrize("name", PLANNED)
