@@ -25,6 +25,10 @@ from coursekit.grading.submissions import canonical_id, digest_of, find_submissi
 __all__ = ["Classroom", "Interrupted", "Sessions", "code_digest", "in_shard", "safe_name", "write_whole"]
 
 
+TRIALS = 2  # of a submission whose sandbox cannot be started
+MAX_IN_A_ROW = 3  # submissions without a sandbox, after which none is expected any more
+
+
 class Sessions:
     """Opens sandboxed sessions for an assignment, for any number of threads.
 
@@ -107,7 +111,7 @@ class Classroom:
         self.key, self.secret, self.out = key, secret, Path(out)
         self.open_session, self.sandbox, self.roster = open_session, sandbox, roster
         self.allow_reference = {(canonical_id(student), task) for student, task in allow_reference}
-        self.graded = self.reused = 0
+        self.graded = self.reused = self._in_a_row = 0
         self.cache = self.out / "cache"
         self._stop = threading.Event()
         self._log_lock = threading.Lock()
@@ -144,7 +148,7 @@ class Classroom:
         CoursekitError
             The folder is not there or empty.
         SandboxUnavailable
-            The sandbox could not be started. What was marked before is kept.
+            Sandboxes can no longer be started. What was marked before is kept.
         Interrupted
             Ctrl-C. What was marked before is kept.
         """
@@ -196,16 +200,8 @@ class Classroom:
         start = time.perf_counter()
         allowed = {task for student, task in self.allow_reference if student == canonical_id(found.student)}
         submission = read_submission(found, self.key.assignment)
-        try:
-            marked = mark(
-                submission, self.key, self.secret, self.open_session, allow_reference=allowed, sandbox=self.sandbox
-            )
-        except SandboxUnavailable:
-            raise
-        except Exception as error:  # a fault of the grader's: this submission waits, the others go on
-            if self._stop.is_set():
-                raise
-            self.log(f"{found.student}: the grader failed: {type(error).__name__}: {error}")
+        marked = self._mark_or_none(submission, allowed)
+        if marked is None:
             return self._ungraded(found, submission)
         if self._stop.is_set():
             raise Interrupted("interrupted")  # its sandbox was taken away: no mark
@@ -215,6 +211,27 @@ class Classroom:
         seconds = time.perf_counter() - start
         self.log(f"{marked.student}: {marked.total:g} of {marked.out_of:g} in {seconds:.1f} s, {marked.name}{flags}")
         return marked
+
+    def _mark_or_none(self, submission, allowed):
+        """Marks; None where the grader itself failed: this submission waits, the others go on."""
+        for trial in range(TRIALS):
+            try:
+                marked = mark(
+                    submission, self.key, self.secret, self.open_session, allow_reference=allowed, sandbox=self.sandbox
+                )
+                self._in_a_row = 0
+                return marked
+            except Exception as error:
+                lost = isinstance(error, SandboxUnavailable)
+                if self._stop.is_set():
+                    raise
+                if lost and trial + 1 < TRIALS:
+                    continue
+                self.log(f"{submission.student}: the grader failed: {type(error).__name__}: {error}")
+                self._in_a_row += lost
+                if self._in_a_row >= MAX_IN_A_ROW:
+                    raise
+                return None
 
     def _ungraded(self, found, submission):
         tasks = {

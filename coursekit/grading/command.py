@@ -112,7 +112,7 @@ def grade(
 def _grade(folder, assignment, out, jobs, secret, shard, rubric, allow_reference, roster, unsafe, quiet):
     import torch
 
-    from coursekit.grading.classroom import Classroom, Sessions
+    from coursekit.grading.classroom import Classroom, Interrupted, Sessions
     from coursekit.grading.key import load_key
     from coursekit.grading.reports import write_reports
     from coursekit.grading.rubric import merge_rubric, read_rubric, write_rubric
@@ -136,7 +136,11 @@ def _grade(folder, assignment, out, jobs, secret, shard, rubric, allow_reference
         allow_reference=allow_reference,
         roster=names,
     )
-    marked = classroom.grade(folder, jobs=jobs, shard=shard, progress=not quiet)
+    try:
+        marked = classroom.grade(folder, jobs=jobs, shard=shard, progress=not quiet)
+    except Interrupted as error:
+        click.echo(f"coursekit: {error}", err=True)
+        raise click.exceptions.Exit(130) from None
     done = f"{classroom.graded} graded, {classroom.reused} unchanged"
     if shard:
         click.echo(f"{out}: part {shard[0]} of {shard[1]}, {done}; when all parts are, run once without --shard")

@@ -80,7 +80,7 @@ def write_bundle(folder, assignment, secret):
     (folder / "secret").touch(mode=0o600)
     (folder / "secret").write_bytes(secret)
     (folder / "bundle.json").write_text(json.dumps({"assignment": assignment}), encoding="utf-8")
-    (folder / "requirements.txt").write_text("\n".join(_requirements()) + "\n", encoding="utf-8")
+    (folder / "requirements.txt").write_text("\n".join([*_requirements(), "ipython"]) + "\n", encoding="utf-8")
     shutil.copytree(Path(coursekit.__file__).parent, folder / "coursekit", ignore=SKIPPED)
     files = sorted(path for path in folder.rglob("*") if path.is_file())
     archive = folder / "autograder.zip"
@@ -131,7 +131,11 @@ def grade_one(root, sandbox=None):
     sandbox = sandbox or next((name for name in working_sandboxes() if name in ("bwrap", "uid")), None)
     if sandbox is None:
         raise SandboxUnavailable("neither bubblewrap nor another user can be had in this container")
-    return key.assignment, mark(submission, key, secret, Sessions(key.assignment, sandbox), sandbox=sandbox)
+    sessions = Sessions(key.assignment, sandbox)
+    try:
+        return key.assignment, mark(submission, key, secret, sessions, sandbox=sandbox)
+    finally:
+        sessions.close()
 
 
 def _submission(root, assignment):

@@ -67,6 +67,7 @@ FLAGS = {
     "wrong-assignment": "This looks like another assignment.",
 }
 
+OPEN = ("pending", "grader-error")  # no mark yet
 FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")  # how one may begin
 
 _STYLE = """
@@ -130,8 +131,8 @@ def csv_text(rows):
 def _grades(marked, assignment):
     rows = [["student", *assignment.tasks, "total"]]
     for one in marked:
-        points = ["" if mark.status == "pending" else mark.points for mark in one.tasks.values()]
-        rows.append([one.student, *points, one.total])
+        points = ["" if mark.status in OPEN else mark.points for mark in one.tasks.values()]
+        rows.append([one.student, *points, _total(one)])
     return csv_text(rows)
 
 
@@ -142,8 +143,12 @@ def _canvas(marked, assignment):
     for one in marked:
         number = re.fullmatch(r"[^_]+_(\d+)", one.student)
         ids = ["", ""] if number else [one.student, one.student]
-        rows.append([one.student, number[1] if number else "", *ids, "", one.total])
+        rows.append([one.student, number[1] if number else "", *ids, "", _total(one)])
     return csv_text(rows)
+
+
+def _total(one):
+    return "" if "grader-error" in one.flags else one.total
 
 
 # -- a student's -----------------------------------------------------------------------------------
@@ -273,7 +278,7 @@ def _summary_page(marked, assignment, alt):
 
 def _read(marked, name):
     """Marks of a task, without those that a person has yet to give."""
-    return [one.tasks[name] for one in marked if one.tasks[name].status not in ("pending", "grader-error")]
+    return [one.tasks[name] for one in marked if one.tasks[name].status not in OPEN]
 
 
 def summary_figure(marked, assignment):

@@ -186,19 +186,34 @@ def test_a_fault_of_the_graders_own_stops_nobody_else_and_is_not_kept(new, hande
     assert regraded(new, handed_in) == (1, TOTALS)
 
 
-def test_a_lost_sandbox_stops_the_run_and_keeps_what_is_done(new, handed_in, toy):
-    session = toy.OpenSession()
+def without_sandboxes(toy, which):
+    """Sessions of which some, counted from 0, cannot be opened."""
     calls = []
 
     def open_session(numbers, allowed):
         calls.append(1)
-        if len(calls) == 2:
+        if len(calls) - 1 in which:
             raise SandboxUnavailable("gone")
-        return session(numbers, allowed)
+        return toy.OpenSession()(numbers, allowed)
 
+    return open_session
+
+
+def test_a_sandbox_that_does_not_start_is_tried_again(new, handed_in, toy):
+    assert regraded(new, handed_in, open_session=without_sandboxes(toy, {0, 2})) == (5, TOTALS)
+
+
+def test_a_submission_without_a_sandbox_stops_nobody_else(new, handed_in, toy):
+    marked = new(open_session=without_sandboxes(toy, {0, 1})).grade(handed_in, progress=False)
+    assert totals(marked) == TOTALS | {"ada": 0} and marked[0].flags == ("grader-error",)
+    assert regraded(new, handed_in) == (1, TOTALS)
+
+
+def test_when_no_sandbox_starts_any_more_the_run_stops_and_keeps_what_is_done(new, handed_in, toy, monkeypatch):
+    monkeypatch.setattr(classroom_module, "MAX_IN_A_ROW", 2)
     with pytest.raises(SandboxUnavailable):
-        new(open_session=open_session).grade(handed_in, progress=False)
-    assert regraded(new, handed_in) == (4, TOTALS)
+        new(open_session=without_sandboxes(toy, set(range(1, 99)))).grade(handed_in, progress=False)
+    assert regraded(new, handed_in) == (3, TOTALS)
 
 
 def test_an_interruption_keeps_what_is_done_and_says_how_to_go_on(new, handed_in, toy, monkeypatch):

@@ -2,6 +2,9 @@
 
 import csv
 import json
+import os
+import signal
+import subprocess
 import sys
 from pathlib import Path
 
@@ -215,3 +218,28 @@ def test_the_whole_way_with_the_sandbox(run, tmp_path):
     code, printed, _ = run(*GRADE, "--jobs", "2")
     assert code == 0 and "2 students, 2 graded" in printed
     assert totals() == {"ada": "70", "bob": "55"}
+
+
+@pytest.mark.needs("bwrap")
+def test_ctrl_c_keeps_what_is_graded_and_leaves_nothing_running(run, tmp_path):
+    folder = tmp_path / "class"
+    folder.mkdir()
+    run("make-secret")
+    for student, before in (("ada", []), ("zed", ["import time\ntime.sleep(1000)"])):
+        kit = Kit(folder, student, 0, None)
+        kit.bare(kit.notebook(before=before))
+    command_line = [sys.executable, "-m", "coursekit", "grade", *GRADE[:-1]]
+    grader = subprocess.Popen(command_line, stderr=subprocess.PIPE, start_new_session=True)
+    said = b""
+    while b"1/2" not in said:
+        block = os.read(grader.stderr.fileno(), 1000)
+        assert block, said
+        said += block
+    below = Path(f"/proc/{grader.pid}/task")
+    children = [int(pid) for path in below.glob("*/children") for pid in path.read_text().split()]
+    grader.send_signal(signal.SIGINT)
+    _, rest = grader.communicate(timeout=100)
+    assert grader.returncode == 130, rest
+    assert b"interrupted after 1 of 2" in rest
+    assert children and not [pid for pid in children if Path(f"/proc/{pid}").exists()]
+    assert [path.name for path in Path("out/cache").iterdir()] == ["ada.ipynb.json"]

@@ -80,6 +80,14 @@ def test_grades_have_a_row_for_each_student_and_a_column_for_each_task(assignmen
     ]
 
 
+def test_who_could_not_be_graded_has_no_marks_rather_than_none(assignment, tmp_path):
+    one = marked(flags=("grader-error",))
+    one = replace(one, tasks={name: TaskMark(0.0, 20.0, "grader-error") for name in one.tasks})
+    write_reports([one], assignment, tmp_path)
+    assert rows(tmp_path / "grades.csv")[1] == ["ada", "", "", "", "", ""]
+    assert rows(tmp_path / "canvas.csv")[2][-1] == ""
+
+
 def test_the_canvas_table_has_the_columns_and_rows_that_canvas_wants(assignment, tmp_path):
     write_reports([marked(), marked("lovelaceada_12345", 20.0)], assignment, tmp_path)
     assert rows(tmp_path / "canvas.csv") == [

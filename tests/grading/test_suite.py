@@ -21,7 +21,7 @@ sys.path.pop(0)
 SECRET = b"the secret of the suite's class"
 LIMITS = {
     "plain": Limits(cell=90, call=30, total=300, grace=5),
-    "loops": Limits(cell=3, call=2, total=60, grace=1),
+    "loops": Limits(cell=5, call=4, total=90, grace=1),
     "slow": Limits(cell=20, call=5, total=120, grace=1),
 }
 KINDS = {kind: [name for name, one in SUITE.items() if one.kind == kind] for kind in LIMITS}
