@@ -143,10 +143,11 @@ A linear autoencoder with biases is trained until its squared error is as small 
 training. You get `x`, shape (N, D), and the number of codes `k`, $1 \le k \le D$. The data need not be centred. Return
 the reconstructions $\hat x$ of the same N points, shape (N, D).
 """,
-    starter="""
+    starter='''
 def linear_autoencoder(x, k):
+    """Reconstructions of x, (N, D), by the best linear autoencoder with k codes."""
     return ...
-""",
+''',
     hints=(
         "Its weights are not unique, but its reconstructions are: the theorem says onto which subspace each point is "
         "projected. And what do the biases do?",
@@ -256,10 +257,11 @@ learn this one.
 You get `x_noisy`, shape (N, D), the M `points`, shape (M, D), and `sigma`, a positive number. Return $r(\tilde x_n)$
 for each row, shape (N, D). It must work where $\sigma$ is small beside the distances.
 """,
-    starter="""
+    starter='''
 def best_denoiser(x_noisy, points, sigma):
+    """The best guess of the clean x for each row of x_noisy, (N, D); points is (M, D)."""
     return ...
-""",
+''',
     hints=(
         "Under squared error the best guess is a mean: that of x, given what you saw. It need not be one of the points.",
         "Bayes' rule gives each point a weight: its density of noise at the difference, divided by the sum of all. The "
@@ -360,10 +362,11 @@ The penalty that makes a sigmoid code sparse compares how often each unit is on 
 without dimensions. Here $\mathrm{KL}(\rho \,\Vert\, \hat\rho)$ is the divergence between two coins that show "on" with
 the probabilities $\rho$ and $\hat\rho$.
 """,
-    starter="""
+    starter='''
 def sparsity(code, target):
+    """Sum over the units of KL(target ‖ rate), a scalar; code is (N, K)."""
     return ...
-""",
+''',
     hints=(
         "The rate of a unit is its mean activation. Over what do you average, and what shape is left?",
         "A coin has two sides, so each KL has two terms. The first distribution is the one that weighs them.",
@@ -455,10 +458,11 @@ asking autograd for a Jacobian. You get `x`, shape (N, D), `weight`, shape (K, D
 `nn.Linear`. Return shape (N,). It must also be quick for N = 200, D = 784 and K = 200, where the Jacobian of the whole
 batch would not fit into memory.
 """,
-    starter="""
+    starter='''
 def contractive(x, weight, bias):
+    """Squared Frobenius norm of the Jacobian of sigmoid(W x + b) at each row of x, (N,)."""
     return ...
-""",
+''',
     hints=(
         "First one entry on paper: the derivative of z_k with respect to x_d, by the chain rule.",
         "Square it and sum over d. What depends on d, and what can be taken out of that sum?",
@@ -572,10 +576,11 @@ derivatives of its K codes in its D inputs, shape (N,).
 (The test builds `encode` of linear layers and activations. In the notebook you can try
 `jacobian_norm(nn.Linear(2, 2), torch.randn(3, 2))`.)
 """,
-    starter="""
+    starter='''
 def jacobian_norm(encode, x):
+    """Squared Frobenius norm of the Jacobian of encode at each row of x, (N,)."""
     return ...
-""",
+''',
     hints=(
         "torch.autograd.grad gives the gradient of *one* number. A code has K of them, so one call is not enough.",
         "Code k of row n depends on row n alone. So the gradient of encode(x)[:, k].sum() holds, row by row, the "
@@ -659,8 +664,7 @@ from coursekit.trainers import AutoencoderTrainer
 
 digits = load_images("digits")
 
-# For example: AutoencoderTrainer(latent_dim=64, hidden=(128,), epochs=1000, ...).fit(digits, max_steps=...)
-denoiser = ...
+denoiser = ...  # an AutoencoderTrainer(latent_dim=64, hidden=(128,), …), fitted to digits
 """,
     hints=(
         "An autoencoder that never saw noise in training copies as much of it as its bottleneck lets through; trained "

@@ -156,10 +156,11 @@ Write Bayes' rule for tables. You get
 Return a tensor of shape (K, M): entry $(k, m)$ is $P(Y = k \mid X = m)$. Where $X = m$ has probability zero, the
 posterior is not defined: return NaN in that column.
 """,
-    starter="""
+    starter='''
 def posterior(prior, likelihood):
+    """P(Y = k | X = m), (K, M), from P(Y = k), (K,), and P(X = m | Y = k), (K, M)."""
     return ...
-""",
+''',
     hints=(
         "Begin with the joint probability of class k and value m. Which two factors is it made of, and how do their "
         "shapes go together?",
@@ -258,10 +259,11 @@ in logarithms. You get
 Return $\log p(x_n)$ in nats, shape (N,). Log probabilities of $-\infty$ are allowed (a class that never occurs, an $x$
 that a class cannot make); where no class can make $x_n$ the answer is $-\infty$.
 """,
-    starter="""
+    starter='''
 def log_evidence(log_prior, log_likelihood):
+    """log p(x) of each x, (N,); log_prior is (K,), log_likelihood (N, K)."""
     return ...
-""",
+''',
     hints=(
         "First the joint: a product, which in logarithms is a sum. The shapes (K,) and (N, K) go together as they are.",
         "Then the logarithm of a sum of exponentials over the classes. Taking the largest term out of the sum keeps "
@@ -362,10 +364,11 @@ the line. All randomness is handed to you, so that the answer is definite:
 Draw $n$ has the class $k$ with $\sum_{j < k} P(Y = j) \le u_n < \sum_{j \le k} P(Y = j)$, and its $x$ is the mean of
 this class plus the standard deviation of this class times `eps[n]`. Return the draws, shape (N,).
 """,
-    starter="""
+    starter='''
 def draw(prior, means, stds, u, eps):
+    """Draws from a mixture of Gaussians, (N,), from uniform u and standard normal eps, both (N,)."""
     return ...
-""",
+''',
     hints=(
         "Two steps: a whole number k[n] for each draw, then one line of arithmetic with means[k] and stds[k].",
         "Lay the classes side by side on [0, 1), each as wide as it is probable. Where does the piece of class k end?",
@@ -510,10 +513,11 @@ own: $X \mid Y = k$ is $\mathcal{N}(\mu_k, \Sigma_k)$. You get
 Return the log odds $\log \dfrac{P(Y = 1 \mid x_n)}{P(Y = 0 \mid x_n)}$ in nats, shape (N,). It must also hold where
 the units make covariances tiny: determinants below the smallest float.
 """,
-    starter="""
+    starter='''
 def log_odds(x, mu0, cov0, mu1, cov1, prior1):
+    """log P(Y = 1 | x) / P(Y = 0 | x) of each row of x, (N,)."""
     return ...
-""",
+''',
     hints=(
         "Bayes' rule for both classes, one divided by the other: the evidence cancels. What is left is a log ratio of "
         "two densities and a log ratio of two priors.",
@@ -628,8 +632,7 @@ def readings(n, seed):
     return ImageSet(pixels, y, "readings", ("quiet", "alarm"), "made up")
 
 
-# For example: ClassifierTrainer(hidden=(32, 32), lr=..., epochs=10_000).fit(readings(..., seed=0), max_steps=...)
-classifier = ...
+classifier = ...  # a ClassifierTrainer(hidden=(32, 32), device="cpu", …), fitted to readings(…, seed=0)
 """,
     hints=(
         "If more steps make the score worse, look at how many readings there are. A network that sees the same 300 again "

@@ -76,10 +76,11 @@ You get `p_data` and `p_g`, tensors of one shape: probabilities of a table, or d
 add up to 1). `share` is a number in (0, 1). Return $D^*$, a tensor of the same shape. Where nothing is ever shown,
 because both densities are 0, $D^*$ is not defined: return NaN there.
 """,
-    starter="""
+    starter='''
 def d_star(p_data, p_g, share=0.5):
+    """The best D where the share of real ones is `share`; NaN where both densities are 0."""
     return ...
-""",
+''',
     hints=(
         "Every x is a problem of its own: which d in [0, 1] makes a log d + b log(1 - d) largest? What are a and b here?",
         "The derivative a/d - b/(1 - d) is zero at one d. It is Bayes' rule: the share of real ones among all that are "
@@ -267,10 +268,11 @@ non-saturating loss $-\log D$. You get `logits`, shape (N,): $a$ for N fakes. Re
 derivative of the saturating loss of each fake **with respect to its logit**, row 1 that of the non-saturating loss. No
 mean over the batch. Everything must stay finite for logits of $\pm 100$.
 """,
-    starter="""
+    starter='''
 def slopes(logits):
+    """Derivatives in the logits, (2, N): of log(1 - D), and of -log D."""
     return ...
-""",
+''',
     hints=(
         "Do it on paper first. The derivative of the logistic function is D (1 - D). Then the chain rule, twice.",
         "A factor cancels in each. What is left is one D or one 1 - D, and no division.",
@@ -396,10 +398,11 @@ Return $-\frac1n \sum_i \log D(x_i) - \frac1m \sum_j \log(1 - D(G(z_j)))$ in nat
 **and its gradients in the logits** must be right for every logit from $-1000$ to $1000$: a discriminator that is sure
 and wrong is the one that has to learn most.
 """,
-    starter="""
+    starter='''
 def loss_D(logits_real, logits_fake):
+    """What D minimises, a scalar, for logits of any size."""
     return ...
-""",
+''',
     hints=(
         "In float32, what is torch.sigmoid(torch.tensor(20.0))? Then what is the logarithm of 1 minus it?",
         "Clamping or adding 1e-8 hides the infinity. But what is the gradient of a constant? Print .grad for a logit of 60.",
@@ -512,10 +515,11 @@ takes one gradient step *up* $V$ with the learning rate `lr`, then $G$, which se
 step *down* $V$ (the saturating loss) with the same learning rate. `theta`, `psi` and `lr` are numbers. Return the new
 pair `(theta, psi)`.
 """,
-    starter="""
+    starter='''
 def dirac_step(theta, psi, lr):
+    """(theta, psi) after a step of D and then one of G."""
     return ...
-""",
+''',
     hints=(
         "Two derivatives of log(1 - sigmoid(psi theta)), one in psi and one in theta. Mind the inner derivative, and the "
         "sign of each step.",
@@ -578,7 +582,7 @@ may use that a Kullback–Leibler divergence is never negative, and zero only be
 enough. Write in the cell below, in words and formulas (LaTeX between dollar signs). Say where each step comes from.
 """,
     starter=r"""
-*Write your proof here.*
+...
 """,
     rubric=(
         (r"$V(D^*, G)$ is written as two expectations, over $p_\text{data}$ and over $p_g$, with $D^*$ put in", 4),
@@ -641,8 +645,7 @@ networks = dict(
     discriminator=mlp([1, 32, 32, 1], nn.Tanh),
 )
 
-# For example: GANTrainer(**networks, noise_dim=1, noise="normal", k=..., batch_size=256, epochs=10_000, lr=...)
-generator = ...
+generator = ...  # a GANTrainer(**networks, noise_dim=1, noise="normal", device="cpu", …), fitted to points
 """,
     hints=(
         "The default learning rate of 0.0002 is that of deep networks. This generator has 26 numbers and can stand 0.01.",

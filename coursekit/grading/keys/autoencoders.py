@@ -61,7 +61,7 @@ least_error = torch.linalg.eigvalsh(matrix).min().item()
 """
 
 DENOISER_FIT = """
-denoiser = AutoencoderTrainer(latent_dim=64, hidden=(128,), epochs=1000, noise_std=0.5, lr=0.003)
+denoiser = AutoencoderTrainer(latent_dim=64, hidden=(128,), noise_std=0.5, lr=0.003)
 denoiser.fit(digits, max_steps=450, progress=False)
 """
 
@@ -214,7 +214,7 @@ key = Key(
     },
     solutions={
         "least_error": LEAST_ERROR,
-        "denoiser": assignment.tasks["denoiser"].starter.partition("# For example")[0] + DENOISER_FIT.strip(),
+        "denoiser": assignment.tasks["denoiser"].starter.partition("denoiser = ...")[0] + DENOISER_FIT.strip(),
     },
     scores={"denoiser": score_denoiser},
 )

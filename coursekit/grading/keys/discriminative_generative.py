@@ -57,7 +57,7 @@ too_many = even / (0.5 * women + 0.5 * men)
 """
 
 CLASSIFIER_FIT = """
-classifier = ClassifierTrainer(hidden=(32, 32), lr=0.005, batch_size=1024, epochs=10_000)
+classifier = ClassifierTrainer(hidden=(32, 32), lr=0.005, batch_size=1024, device="cpu")
 classifier.fit(readings(50_000, seed=0), max_steps=1500, progress=False)
 """
 
@@ -208,7 +208,7 @@ key = Key(
     },
     solutions={
         "too_many": TOO_MANY,
-        "classifier": assignment.tasks["classifier"].starter.partition("# For example")[0] + CLASSIFIER_FIT.strip(),
+        "classifier": assignment.tasks["classifier"].starter.partition("classifier = ...")[0] + CLASSIFIER_FIT.strip(),
     },
     scores={"classifier": score_classifier},
 )

@@ -76,7 +76,7 @@ if they do not meet, $D^*$ is 1 where $p > 0$ and 0 where $q > 0$, so both expec
 
 GENERATOR_FIT = """
 generator = GANTrainer(
-    **networks, noise_dim=1, noise="normal", k=5, batch_size=256, epochs=10_000, lr=0.01, discriminator_lr=0.01
+    **networks, noise_dim=1, noise="normal", device="cpu", k=5, batch_size=256, lr=0.01, discriminator_lr=0.01
 )
 generator.fit(points, max_steps=1500, progress=False)
 """
@@ -207,7 +207,7 @@ key = Key(
     solutions={
         "gap": GAP,
         "proof": PROOF,
-        "generator": assignment.tasks["generator"].starter.partition("# For example")[0] + GENERATOR_FIT.strip(),
+        "generator": assignment.tasks["generator"].starter.partition("generator = ...")[0] + GENERATOR_FIT.strip(),
     },
     scores={"generator": score_generator},
 )
