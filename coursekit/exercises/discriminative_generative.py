@@ -12,46 +12,47 @@ from coursekit.networks import build_classifier
 
 
 def density_for_share(numbers):
-    halves = [
-        torch.distributions.Normal(numbers["mean_women"], numbers["std_women"]),
-        torch.distributions.Normal(numbers["mean_men"], numbers["std_men"]),
-    ]
-    density = sum(0.5 * half.log_prob(torch.tensor(float(numbers["threshold"]))).exp() for half in halves)
-    return float(1 / (numbers["high"] - numbers["low"]) / density)
+    def density(mean, std):
+        return math.exp(-0.5 * ((numbers["threshold"] - mean) / std) ** 2) / (std * math.sqrt(2 * math.pi))
+
+    women = density(numbers["mean_women"], numbers["std_women"])
+    men = density(numbers["mean_men"], numbers["std_men"])
+    return 1 / (numbers["high"] - numbers["low"]) / (0.5 * women + 0.5 * men)
 
 
 def one_gaussian(numbers):
     mean = (numbers["mean_women"] + numbers["mean_men"]) / 2
     std = (numbers["std_women"] + numbers["std_men"]) / 2
-    share = 1 - torch.distributions.Normal(mean, std).cdf(torch.tensor(float(numbers["threshold"]))).item()
+    share = 0.5 * math.erfc((numbers["threshold"] - mean) / std / math.sqrt(2))
     return (numbers["high"] - numbers["threshold"]) / (numbers["high"] - numbers["low"]) / share
 
 
 def shares_below(numbers):
-    halves = [
-        torch.distributions.Normal(numbers["mean_women"], numbers["std_women"]),
-        torch.distributions.Normal(numbers["mean_men"], numbers["std_men"]),
-    ]
-    share = sum(0.5 * half.cdf(torch.tensor(float(numbers["threshold"]))).item() for half in halves)
-    return (numbers["threshold"] - numbers["low"]) / (numbers["high"] - numbers["low"]) / share
+    def below(mean, std):
+        return 0.5 * math.erfc((mean - numbers["threshold"]) / std / math.sqrt(2))
+
+    women = below(numbers["mean_women"], numbers["std_women"])
+    men = below(numbers["mean_men"], numbers["std_men"])
+    even = (numbers["threshold"] - numbers["low"]) / (numbers["high"] - numbers["low"])
+    return even / (0.5 * women + 0.5 * men)
 
 
 def shares_added(numbers):
-    halves = [
-        torch.distributions.Normal(numbers["mean_women"], numbers["std_women"]),
-        torch.distributions.Normal(numbers["mean_men"], numbers["std_men"]),
-    ]
-    share = sum(1 - half.cdf(torch.tensor(float(numbers["threshold"]))).item() for half in halves)
-    return (numbers["high"] - numbers["threshold"]) / (numbers["high"] - numbers["low"]) / share
+    def above(mean, std):
+        return 0.5 * math.erfc((numbers["threshold"] - mean) / std / math.sqrt(2))
+
+    women = above(numbers["mean_women"], numbers["std_women"])
+    men = above(numbers["mean_men"], numbers["std_men"])
+    return (numbers["high"] - numbers["threshold"]) / (numbers["high"] - numbers["low"]) / (women + men)
 
 
 def upside_down(numbers):
-    halves = [
-        torch.distributions.Normal(numbers["mean_women"], numbers["std_women"]),
-        torch.distributions.Normal(numbers["mean_men"], numbers["std_men"]),
-    ]
-    share = sum(0.5 * (1 - half.cdf(torch.tensor(float(numbers["threshold"]))).item()) for half in halves)
-    return share * (numbers["high"] - numbers["low"]) / (numbers["high"] - numbers["threshold"])
+    def above(mean, std):
+        return 0.5 * math.erfc((numbers["threshold"] - mean) / std / math.sqrt(2))
+
+    women = above(numbers["mean_women"], numbers["std_women"])
+    men = above(numbers["mean_men"], numbers["std_men"])
+    return 0.5 * (women + men) * (numbers["high"] - numbers["low"]) / (numbers["high"] - numbers["threshold"])
 
 
 too_many = ValueTask(
