@@ -165,23 +165,24 @@ def _template_trouble():
 
 
 LOOK = """
-import os, socket
+import os, socket, tempfile
 def is_open(call, *arguments):
     try:
         call(*arguments)
     except Exception:
         return False
     return True
-def connect():
-    socket.create_connection(("192.0.2.1", 9), 1)
-def read(path):
-    return open(path, "rb").read()
+def environment():
+    try:
+        return open("/proc/1/environ", "rb").read() + repr(os.environ).encode()
+    except OSError:
+        return repr(os.environ).encode()
 found = {
     "network": is_open(socket.socket, socket.AF_INET),
     "grader's files": any(os.path.exists(path) for path in (GRADER, "/etc/shadow")),
     "grader's processes": any(name.isdigit() and int(name) > 50 for name in os.listdir("/proc")),
-    "grader's environment": b"COURSEKIT_SECRET" in read("/proc/1/environ") or "COURSEKIT_SECRET" in os.environ,
-    "writing to the system": is_open(open, "/usr/lib/coursekit-was-here", "w"),
+    "grader's environment": MARK in environment(),
+    "writing to the system": is_open(lambda: tempfile.TemporaryFile(dir="/usr/lib").close()),
     "being root": os.getuid() == 0,
 }
 def look():
@@ -191,12 +192,15 @@ def look():
 
 def _from_inside():
     """Look at the walls from inside: `(report, problems)`."""
-    grader = repr(str(Path(__file__).resolve()))
+    mark, grader = "COURSEKIT_DOCTOR_WAS_HERE", str(Path(__file__).resolve())
+    os.environ[mark] = "1"
     try:
         with Sandboxes(template=False) as sandboxes, sandboxes.session({}) as session:
-            session.run([f"GRADER = {grader}\n{LOOK}"])
+            session.run([f"GRADER = {grader!r}\nMARK = {mark.encode()!r}\n{LOOK}"])
             found = session.subject("look")()
     except (SandboxUnavailable, Fault) as error:
         return [("walls", f"could not be looked at: {error!r}")], [f"the sandbox starts and then fails: {error!r}"]
+    finally:
+        del os.environ[mark]
     report = [(f"inside: {name}", "open" if is_open else "closed") for name, is_open in found.items()]
     return report, [f"the sandbox leaves open: {name}; please report it" for name, is_open in found.items() if is_open]
