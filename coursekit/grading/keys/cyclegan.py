@@ -221,9 +221,9 @@ def network():
 
 torch.manual_seed(0)
 pair = load_unpaired("coloured_digits")
-settings = dict(discriminator_width=8, discriminator_layers=1, batch_size=8, lr=1e-3)
+settings = dict(discriminator_width=8, discriminator_layers=1, lambda_cycle=1.0, batch_size=8, lr=1e-3)
 translator = CycleGANTrainer(G=network(), F=network(), device="cpu", **settings)
-translator.fit(pair, max_steps=250)
+translator.fit(pair, max_steps=220)
 """,
     },
     scores={"translator": _score},
