@@ -26,7 +26,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT / "notebooks"), str(ROOT / "book" / "results"), str(Path(__file__).parent)]
 
-from bench import origin_of, write  # noqa: E402
+from record import cpu_model, provenance  # noqa: E402
 
 SECRET = b"the secret of a benchmark's class"
 TASKS = ("kl", "reparameterise", "loss", "gap", "active_dimensions")
@@ -87,25 +87,32 @@ def main(argv=None):
     options = parser.parse_args(argv)
     if options.otter and not (options.otter / "bin" / "otter").exists():
         parser.error(f"there is no otter in {options.otter}")
-    origin = origin_of(sys.argv[1:] if argv is None else argv, "cpu")
-    origin["command"] = origin["command"].replace("bench.py", "grading.py")
+    command = f"python tests/benchmarks/grading.py --rounds {options.rounds} --submissions {options.submissions}"
+    origin = provenance(command + (f" --many {options.many}" if options.many else ""))
+    origin |= {"device": cpu_model(), "cores": os.cpu_count(), "load_before": os.getloadavg()[0]}
     if options.otter:
         origin["otter"] = _version_of_otter(options.otter)
-    order = ["grading", "grading-memory"]
-    rows = [one_round(number, options.submissions, options.otter) for number in range(options.rounds)]
-    write(options.out, "grading", rows, origin, order)
-    for name in rows[0]["metrics"]:
+    rows = []
+    for number in range(options.rounds):
+        rows.append({"case": "grading", "run": 0, **one_round(number, options.submissions, options.otter)})
+        write(options.out, origin, rows)
+    for name, first in rows[0]["metrics"].items():
         values = [row["metrics"][name] for row in rows]
         shown = (
-            values[0]
-            if isinstance(values[0], str)
-            else f"{statistics.mean(values):.2f} ({min(values):.2f} to {max(values):.2f})"
+            f"{statistics.mean(values):.2f} ({min(values):.2f} to {max(values):.2f})"
+            if first != "not measured"
+            else first
         )
         print(f"{name:34}{shown}")
     if options.many:
-        rows = [memory_over(options.many)]
-        write(options.out, "grading-memory", rows, origin, order)
-        print(json.dumps(rows[0]["metrics"]))
+        rows.append({"case": "grading-memory", "run": 0, **memory_over(options.many)})
+        write(options.out, origin, rows)
+        print(json.dumps(rows[-1]["metrics"]))
+
+
+def write(path, origin, rows):
+    text = json.dumps({"chapter": "grading", "runs": [origin], "rows": rows}, indent=1, ensure_ascii=False)
+    path.write_text(text + "\n", encoding="utf-8")
 
 
 def one_round(number, submissions, otter):
@@ -229,7 +236,7 @@ def time_otter(folder, environment, submissions):
         out.mkdir()
         command = [programs / "otter", "run", "--no-logo", "-a", archive, "-o", out, notebook]
         more = timed(command, cwd=folder, environment=path)
-        score = sum(test["score"] for test in json.loads((out / "results.json").read_text())["tests"])
+        score = sum(test.get("score", 0) for test in json.loads((out / "results.json").read_text())["tests"])
         assert score == 70, f"otter gave {score} of 70"
         wall, processor = wall + more[0], processor + more[1]
     return wall / submissions, processor / submissions
@@ -268,7 +275,7 @@ def make_otter_assignment(folder, programs, path):
             for number, (case, expected) in enumerate(zip(cases, key.expected(task, cases))):
                 text += OTTER_CASE.format(number=number, task=task, packed=_packed(case.args, expected))
         (folder / "tests" / f"{task}.py").write_text(text, encoding="utf-8")
-    timed([programs / "otter", "generate", "-t", "tests", "-o", ".", "--no-environment"], cwd=folder, environment=path)
+    timed([programs / "otter", "generate", "-t", "tests", "-o", "autograder.zip", "--no-environment"], cwd=folder, environment=path)
     return next(folder.glob("*.zip"))
 
 
