@@ -210,20 +210,20 @@ $n!$ is what the network can easily be, and the identity loss, if it is used. On
 """,
         "translator": """
 from coursekit.data import load_unpaired
+from coursekit.networks.dcgan import normal_weights
 from coursekit.trainers import CycleGANTrainer
 
 
 def network():
-    return nn.Sequential(
-        nn.Conv2d(3, 16, 3, padding=1, padding_mode="reflect"), nn.ReLU(), nn.Conv2d(16, 3, 1), nn.Tanh()
-    )
+    layers = [nn.Conv2d(3, 16, 3, padding=1, padding_mode="reflect"), nn.ReLU(), nn.Conv2d(16, 3, 1), nn.Tanh()]
+    return normal_weights(nn.Sequential(*layers), 0.1)
 
 
 torch.manual_seed(0)
 pair = load_unpaired("coloured_digits")
-settings = dict(discriminator_width=8, discriminator_layers=1, lambda_cycle=1.0, batch_size=8, lr=1e-3)
+settings = dict(discriminator_width=8, discriminator_layers=1, batch_size=8, lr=1e-3)
 translator = CycleGANTrainer(G=network(), F=network(), device="cpu", **settings)
-translator.fit(pair, max_steps=220)
+translator.fit(pair, max_steps=150)
 """,
     },
     scores={"translator": _score},
