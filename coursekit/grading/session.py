@@ -9,7 +9,6 @@ import builtins
 import math
 import re
 import time
-from collections import Counter
 from dataclasses import dataclass, field
 
 import torch
@@ -99,7 +98,7 @@ class Sandboxes:
         self.ahead = ahead
         self.has_template = template and sandbox == "bwrap"
         self._trees, self._templates, self._next = {}, {}, {}
-        self._mentions = Counter()
+        self._mentions = set()
         self._in_use = set()
 
     def __enter__(self):
@@ -137,12 +136,9 @@ class Sandboxes:
         self._in_use.discard(process)
 
     def notice(self, cells):
-        """Take note of what a student's cells import: what two have imported, the template imports for the others."""
+        """Take note of what a student's cells import: the template imports it for the students that follow."""
         text = "\n".join(cells)
         self._mentions.update(name for name, pattern in WARMED.items() if pattern.search(text))
-
-    def _shared_imports(self):
-        return [name for name, count in self._mentions.items() if count >= 2]
 
     def close(self):
         """End everything, sandboxes in use too."""
@@ -162,7 +158,7 @@ class Sandboxes:
                 try:
                     if tree not in self._templates:
                         self._templates[tree] = Template(tree, self.limits)
-                    return self._templates[tree].fork(self._shared_imports())
+                    return self._templates[tree].fork(self._mentions)
                 except SandboxUnavailable:
                     self._drop_template(tree)
             self.has_template = False

@@ -605,6 +605,18 @@ def test_a_dead_template_is_made_again(sandboxes):
         assert one.run(["x = 1"]) == [OK] and one.value("x") == 1
 
 
+def test_the_template_imports_what_a_class_imports_once():
+    look = "import sys\nearly = float('matplotlib.pyplot' in sys.modules)"
+    plot = "import matplotlib.pyplot as plt"
+    with Sandboxes(limits=QUICK) as own:
+        found = []
+        for cells in ([look, plot], [look], [look]):
+            with own.session({}) as one:
+                assert one.run(cells) == [OK] * len(cells)
+                found.append(one.value("early"))
+    assert found == [0.0, 1.0, 1.0]
+
+
 def test_without_a_template_each_student_gets_a_sandbox_alone(monkeypatch):
     def refuse(tree, limits):
         raise SandboxUnavailable("no")
