@@ -132,11 +132,13 @@ def read_only_folders():
     return [path for path in shown if not any(other != path and path.startswith(other + "/") for other in shown)]
 
 
-def masked():
-    """Copies of coursekit among the installed packages, which hold the answers."""
-    return [
-        os.path.join(site, "coursekit") for site in site_folders() if os.path.isdir(os.path.join(site, "coursekit"))
-    ]
+def masked(shown=None):
+    """Copies of coursekit among what is shown, which hold the answers: of this environment, and of the Python behind."""
+    found = []
+    for folder in read_only_folders() if shown is None else shown:
+        for inner in ("coursekit", "python*/*-packages/coursekit", "lib*/python*/*-packages/coursekit"):
+            found += [str(path) for path in sorted(Path(folder).glob(inner)) if path.is_dir()]
+    return list(dict.fromkeys(found))
 
 
 def worker_arguments(tree, descriptor, kind, settings):
@@ -211,7 +213,7 @@ def bwrap_command(bwrap, tree, limits, command, *, shown=None, sources=None, cap
     for path in ("/lib", "/lib64", "/bin"):
         if os.path.islink(path):
             arguments += ["--symlink", os.readlink(path), path]
-    for path in masked():
+    for path in masked(shown):
         arguments += ["--size", "4096", "--tmpfs", path, "--remount-ro", path]
     size = str(limits.folder)
     arguments += ["--proc", "/proc", "--dev", "/dev"]

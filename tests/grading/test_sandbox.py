@@ -28,7 +28,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 def command(**options):
-    given = dict(shown=["/opt/python"], sources=["/stage/0"], **options)
+    given = {"shown": ["/opt/python"], "sources": ["/stage/0"], **options}
     return bwrap_command("/usr/bin/bwrap", ("/t", "/t/passwd", "/t/group"), Limits(folder=4096), ["python"], **given)
 
 
@@ -61,14 +61,16 @@ def test_folders_are_read_only_and_what_can_be_written_is_capped():
     assert arguments.index("--dev") < arguments.index("/dev/shm") < arguments.index("--remount-ro")
 
 
-def test_an_installed_coursekit_is_covered(monkeypatch, tmp_path):
-    (tmp_path / "coursekit").mkdir()
-    monkeypatch.setattr(sandbox, "site_folders", lambda: [str(tmp_path)])
-    assert sandbox.masked() == [str(tmp_path / "coursekit")]
-    arguments = command()
-    at = arguments.index(str(tmp_path / "coursekit"))
+@pytest.mark.parametrize(
+    "place", ["coursekit", "python3.12/site-packages/coursekit", "lib/python3/dist-packages/coursekit"]
+)
+def test_an_installed_coursekit_is_covered(tmp_path, place):
+    (tmp_path / place).mkdir(parents=True)
+    arguments = command(shown=[str(tmp_path)])
+    at = arguments.index(str(tmp_path / place))
     assert arguments[at - 3 : at] == ["--size", "4096", "--tmpfs"]
     assert arguments.index("--ro-bind") < at
+    assert (str(tmp_path / place), arguments[at + 3]) in pairs(arguments, "--remount-ro")
 
 
 def test_what_is_shown_is_python_its_packages_and_the_systems_libraries():
