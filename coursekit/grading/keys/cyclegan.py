@@ -216,12 +216,12 @@ from coursekit.trainers import CycleGANTrainer
 
 def network():
     layers = [nn.Conv2d(3, 16, 3, padding=1, padding_mode="reflect"), nn.ReLU(), nn.Conv2d(16, 3, 1), nn.Tanh()]
-    return normal_weights(nn.Sequential(*layers), 0.1)
+    return normal_weights(nn.Sequential(*layers), 0.02)
 
 
 torch.manual_seed(0)
 pair = load_unpaired("coloured_digits")
-settings = dict(discriminator_width=8, discriminator_layers=1, batch_size=8, lr=1e-3)
+settings = dict(discriminator_width=8, discriminator_layers=1, norm="none", batch_size=8, lr=1e-3)
 translator = CycleGANTrainer(G=network(), F=network(), device="cpu", **settings)
 translator.fit(pair, max_steps=150)
 """,
