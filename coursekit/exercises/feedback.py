@@ -176,13 +176,10 @@ def _diagnosis(task, answer, cases, outcomes, expected, wrong):
     partly = None
     for misconception in task.misconceptions:
         theirs = [outcome(task, misconception.answer, case) for case in cases]
-        telling = [i for i in range(len(cases)) if not _is_right(theirs[i], expected[i], task)]
-        if not telling:
-            continue
         alike = [one.is_like(other, task) for one, other in zip(outcomes, theirs, strict=True)]
         if all(alike):
             return [f"It looks like this: {misconception.message}"]
-        if partly is None and wrong[0] in telling and all(alike[i] for i in wrong) and outcomes[wrong[0]].error is None:
+        if partly is None and all(alike[i] for i in wrong) and outcomes[wrong[0]].error is None:
             partly = misconception
     if outcomes[wrong[0]].error is None and not outcome(task, answer, cases[wrong[0]]).is_like(
         outcomes[wrong[0]], task
