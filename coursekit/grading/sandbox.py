@@ -449,6 +449,9 @@ def _bwrap(tree, limits, descriptor, kind, is_root):
         raise SandboxUnavailable("bubblewrap (bwrap) is not installed")
     command = worker_arguments(TREE, descriptor, kind, worker_settings("bwrap", limits, HOME))
     shown = read_only_folders()
+    for path in shown:
+        if path.startswith(("/tmp/", f"{HOME}/", "/dev/", "/proc/")):
+            raise SandboxUnavailable(f"the sandbox has a {path.split('/')[1]} of its own: Python may not lie in {path}")
     tree = str(tree)
     own = [tree, os.path.join(tree, "passwd"), os.path.join(tree, "group")]
     sources = [*shown, *own]

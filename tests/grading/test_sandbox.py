@@ -73,6 +73,13 @@ def test_an_installed_coursekit_is_covered(tmp_path, place):
     assert (str(tmp_path / place), arguments[at + 3]) in pairs(arguments, "--remount-ro")
 
 
+@pytest.mark.needs("bwrap")
+def test_python_may_not_lie_where_the_sandbox_has_folders_of_its_own(tree, monkeypatch):
+    monkeypatch.setattr(sandbox, "read_only_folders", lambda: ["/tmp/venv/lib"])
+    with pytest.raises(SandboxUnavailable, match="may not lie in /tmp/venv/lib"):
+        start(tree, "bwrap", Limits())
+
+
 def test_what_is_shown_is_python_its_packages_and_the_systems_libraries():
     shown = sandbox.read_only_folders()
     assert not {"/", "/usr", "/etc", "/home", "/root", "/tmp", "/var", os.path.expanduser("~"), str(ROOT)} & set(shown)

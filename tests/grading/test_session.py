@@ -5,6 +5,7 @@ import json
 import os
 import resource
 import socket
+import tempfile
 import time
 from pathlib import Path
 
@@ -577,6 +578,26 @@ def test_the_walls_from_inside(looking):
     writable = {point for _, point, kind, options, *_ in mounts if kind == "tmpfs" and "rw" in options.split(",")}
     assert writable <= {"/tmp", "/home/student", "/dev/shm"}
     assert all("size=" in options for _, point, _, options, *_ in mounts if point in writable)
+
+
+@pytest.fixture
+def elsewhere():
+    """A folder that is not below /tmp."""
+    with tempfile.TemporaryDirectory(dir="/var/tmp") as folder:
+        yield Path(folder)
+
+
+def test_an_installed_coursekit_is_empty_inside(monkeypatch, elsewhere):
+    site = elsewhere / "site-packages"
+    (site / "coursekit" / "grading").mkdir(parents=True)
+    (site / "coursekit" / "grading" / "answers.py").write_text("answer = 42")
+    (site / "beside.py").write_text("here = 1")
+    theirs = sandbox.site_folders()
+    monkeypatch.setattr(sandbox, "site_folders", lambda: [*theirs, str(site)])
+    look = f"import os, beside\ndef look(): return [os.listdir({str(site / 'coursekit')!r}), beside.here]"
+    with Sandboxes(limits=QUICK, template=False) as own, own.session({}) as one:
+        assert one.run([look]) == [OK]
+        assert one.subject("look")() == [[], 1]
 
 
 def test_a_student_sees_nothing_of_the_one_before(sandboxes):
