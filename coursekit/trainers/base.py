@@ -154,10 +154,14 @@ class Trainer(ABC):
         try:
             # Not the wrapped ones: under several processes those wait for gradients of their weights.
             with self.fabric.autocast():
-                yield tuple(self.compiled[name] for name in names)
+                yield tuple(self._in_precision(self.compiled[name]) for name in names)
         finally:
             for weight in weights:
                 weight.requires_grad_(True)
+
+    def _in_precision(self, network):
+        convert = self.fabric.strategy.precision.convert_input
+        return lambda *inputs: network(*convert(inputs))
 
     def noise(self, batch, *shape, kind="normal"):
         """Noise for `batch`, (n, *shape): drawn for the global batch, so that it does not depend on the
@@ -477,6 +481,8 @@ class Trainer(ABC):
         layout = torch.channels_last if self.CHANNELS_LAST else torch.preserve_format
         self.networks = {name: networks[name].to(device, memory_format=layout) for name in self.NETWORKS}
         self.averages = {}
+        for network in self.networks.values():
+            self.fabric.strategy.precision.convert_module(network)
         if self.config.ema_decay:
             for name in self.NETWORKS[: self.PREDICTORS]:
                 self.averages[name] = AveragedModel(

@@ -288,6 +288,12 @@ def test_bf16_follows_float32_closely(images):
     assert rough == pytest.approx(exact, rel=0.02)
 
 
+def test_double_precision_follows_float32_closely(make, data):
+    rough, exact = (fit(make(precision=precision), data, max_steps=3) for precision in ("32-true", "64-true"))
+    assert next(next(iter(exact.networks.values())).parameters()).dtype == torch.float64
+    assert losses(exact) == pytest.approx(losses(rough), rel=1e-3)
+
+
 @pytest.mark.slow
 def test_compiled_network_trains_to_the_same_losses(make, data):
     with warnings.catch_warnings():
