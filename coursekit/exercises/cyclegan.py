@@ -823,7 +823,7 @@ $X$ holds digits in dark, warm ink on light ground, $Y$ others in light, cool in
 
 The score is the retrieval accuracy on held-out digits, whose true partners are known: how often is the right one of 360 the nearest to its translation? Guessing gives 0.003, and so does leaving images as they are.
 
-$G$ and $F$ are given: networks of a few hundred weights that see 3 × 3 pixels, so they can do little else than translate colours. That is a bias, and here it is the right one. They start from small weights, so that G is no nearer to the identity than to the negative. The rest is yours: `lr`, `batch_size`, `lambda_cycle`, `discriminator_width`, `discriminator_layers`, the `norm` of the discriminators, and `fit`'s `max_steps`. Ten seconds of a laptop are enough.
+$G$ and $F$ are given: networks of a few hundred weights that see 3 × 3 pixels, so they can do little else than translate colours. That is a bias, and here it is the right one. They start from small weights, so that G is no nearer to the identity than to the negative. And keep `norm="none"`: instance norm, the default, would take from D what tells X from Y here, light and dark. The rest is yours: `lr`, `batch_size`, `lambda_cycle`, `discriminator_width`, `discriminator_layers`, and `fit`'s `max_steps`. Ten seconds of a laptop are enough.
 """,
     starter="""
 from coursekit.data import load_unpaired
@@ -838,16 +838,14 @@ def network():
 
 torch.manual_seed(0)
 pair = load_unpaired("coloured_digits")
-translator = ...  # a CycleGANTrainer(G=network(), F=network(), device="cpu", …), fitted to pair
+translator = ...  # a CycleGANTrainer(G=network(), F=network(), norm="none", device="cpu", …), fitted to pair
 """,
     hints=(
-        "Begin with translator = CycleGANTrainer(G=network(), F=network(), discriminator_width=8, discriminator_layers=1, "
-        'batch_size=8, device="cpu") and translator.fit(pair, max_steps=100).',
+        'Begin with translator = CycleGANTrainer(G=network(), F=network(), norm="none", device="cpu", batch_size=8, '
+        "discriminator_width=8, discriminator_layers=1) and translator.fit(pair, max_steps=100).",
         "Look at translator.translate(x[:10]) beside x and y, with coursekit.plots.image_rows. Is the ground dark yet?",
         "The default learning rate is the paper's, for batches of one image and 200 epochs. Here a rate five times as large "
         "is fine.",
-        "What tells X from Y here is light and dark. Instance norm, the default, takes the brightness of the image away from "
-        'D: what do you get with norm="none"?',
         "No identity loss: what would it ask of G here, where everything changes?",
     ),
     architecture=local_translator,

@@ -221,7 +221,7 @@ def network():
 
 torch.manual_seed(0)
 pair = load_unpaired("coloured_digits")
-settings = dict(discriminator_width=8, discriminator_layers=1, norm="none", batch_size=8, lr=1e-3)
+settings = dict(norm="none", discriminator_width=8, discriminator_layers=1, batch_size=8, lr=1e-3)
 translator = CycleGANTrainer(G=network(), F=network(), device="cpu", **settings)
 translator.fit(pair, max_steps=150)
 """,
