@@ -226,6 +226,14 @@ def test_a_tensor_named_twice_or_never_is_refused():
             decode(header, body)
 
 
+def test_tensors_come_in_their_order_and_none_is_counted_from_the_end():
+    body = body_of({"0": entry(), "1": entry(offsets=(8, 16))}, b"\0" * 16)
+    assert set(decode(b'{"x": {"t": 0}, "y": {"t": 1}}', body)) == {"x", "y"}
+    for header in (b'{"x": {"t": 1}, "y": {"t": 0}}', b'{"x": {"t": 0}, "y": {"t": -1}}'):
+        with pytest.raises(WireError, match="out of order"):
+            decode(header, body)
+
+
 def test_a_lie_about_size_costs_no_memory():
     lies = [
         body_of({"0": entry(shape=(2**31,), offsets=(0, 2**33))}, b"\0" * 8),
