@@ -275,7 +275,11 @@ def make_otter_assignment(folder, programs, path):
             for number, (case, expected) in enumerate(zip(cases, key.expected(task, cases))):
                 text += OTTER_CASE.format(number=number, task=task, packed=_packed(case.args, expected))
         (folder / "tests" / f"{task}.py").write_text(text, encoding="utf-8")
-    timed([programs / "otter", "generate", "-t", "tests", "-o", "autograder.zip", "--no-environment"], cwd=folder, environment=path)
+    timed(
+        [programs / "otter", "generate", "-t", "tests", "-o", "autograder.zip", "--no-environment"],
+        cwd=folder,
+        environment=path,
+    )
     return next(folder.glob("*.zip"))
 
 

@@ -44,8 +44,8 @@ def submission(*, lost=(), points=None, flags=(), status=None, kind="plain", stu
         Tasks without points.
     points : dict of str to float, optional
         Points of tasks that have some, or of those that the right answers leave open.
-    flags : tuple of str
-        All flags of the submission and of its tasks, as `Marked.all_flags` gives them.
+    flags : tuple of str, or set of tuples
+        All flags of the submission and of its tasks, as `Marked.all_flags` gives them; a set where time decides.
     status : dict of str to str, optional
         Of tasks.
     kind : str

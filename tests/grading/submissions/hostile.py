@@ -64,7 +64,7 @@ def memory_hog_in_an_answer(kit):
     kit.bare(kit.notebook(kl="def kl(mu, log_var):\n    return torch.ones(10**11).sum(1)"))
 
 
-@submission(flags=("cell-failed",), kind="slow")
+@submission(flags={("cell-failed",), ("cell-killed",)}, kind="slow")  # whichever of its processes is first
 def fork_bomb(kit):
     kit.bare(kit.notebook(before=["import os\nwhile True:\n    os.fork()"]))
 
