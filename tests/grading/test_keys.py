@@ -255,3 +255,11 @@ def test_no_answer_stands_in_the_student_notebook(chapter):
 def test_no_reference_can_be_imported_from_the_exercises(chapter):
     source = inspect.getsource(import_module(f"coursekit.exercises.{chapter}"))
     assert "coursekit.grading" not in source
+
+
+@pytest.mark.parametrize("chapter", READY)
+def test_every_task_has_a_random_stream_of_its_own(chapter):
+    key = KEYS[chapter]
+    first = [key.rng(task, SECRETS[0]).integers(2**62) for task in key.assignment.tasks]
+    others = [other.rng(task, SECRETS[0]).integers(2**62) for other in KEYS.values() for task in other.assignment.tasks]
+    assert len(set(first)) == len(first) and len(set(others)) == len(others)
