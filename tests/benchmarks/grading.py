@@ -195,6 +195,7 @@ def memory_over(submissions):
         watcher.start()
         try:
             marked = classroom.grade(handed_in, jobs=2)
+            seen.append((classroom.graded, _resident()))
         finally:
             done.set()
             watcher.join()
