@@ -175,13 +175,14 @@ class Local:
             value = self._answer(*inside, **_inside(kwargs or {}))
             result = plain(value)
             total = sum((part.sum() for part in _differentiable(value)), torch.zeros(()))
-            flat = [leaf for index in of for leaf in leaves[index]]
-            grads = [None] * len(flat)
-            if total.requires_grad:
-                grads = list(torch.autograd.grad(total, flat, allow_unused=True))
+            # The answer may have frozen a module: nothing flows there.
+            flat = [leaf for index in of for leaf in leaves[index] if leaf.requires_grad]
+            grads = iter(())
+            if total.requires_grad and flat:
+                grads = iter(torch.autograd.grad(total, flat, allow_unused=True))
         gradients = []
         for index in of:
-            own, grads = grads[: len(leaves[index])], grads[len(leaves[index]) :]
+            own = [next(grads, None) if leaf.requires_grad else None for leaf in leaves[index]]
             gradients.append(_joined(own, leaves[index], isinstance(inside[index], nn.Module)))
         return [result, gradients]
 

@@ -183,6 +183,17 @@ def test_no_gradient_is_none():
     assert Local(lambda x: 3.0).gradients((torch.ones(1),), of=[0]) == [3.0, [None]]
 
 
+def test_no_gradient_flows_to_a_module_that_the_answer_freezes():
+    def freezes(module, x):
+        module.requires_grad_(False)
+        return module(x)
+
+    subject = Local(freezes)
+    module = subject.build([["Linear", 1, 1]], [torch.tensor([[2.0]]), torch.zeros(1)])
+    _, gradients = subject.gradients((module, torch.ones(2, 1)), of=[0, 1])
+    assert gradients[0] is None and gradients[1].tolist() == [[2.0], [2.0]]
+
+
 def test_an_answer_may_change_its_argument_in_place_under_gradients():
     value, (gradient,) = Local(lambda x: x.mul_(2)).gradients((torch.ones(2),), of=[0])
     assert value.tolist() == gradient.tolist() == [2.0, 2.0]
