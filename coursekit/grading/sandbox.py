@@ -5,7 +5,8 @@
     (Python, its packages without coursekit, the system's libraries); small file systems in memory for ``/tmp``, home
     and ``/dev/shm``, everything else read-only; a ``/proc`` of its own. bubblewrap is started with an empty environment,
     because its own would be readable at ``/proc/1/environ`` whatever ``--clearenv`` says. If the grader is root,
-    bubblewrap is started by a uid that owns nothing (`coursekit.grading.launch`), since limits do not bind root.
+    bubblewrap is started by a uid that owns nothing (`coursekit.grading.launch`), since limits do not bind root. In
+    a container whose root has no other uids it is started by root, and the limit on processes does not hold.
 ``uid``
     For containers that forbid namespaces, and for a grader who is root there: another uid, that owns nothing. Weaker:
     the student's code sees the file system, and reads whatever everybody may read. So secrets, keys and other
@@ -45,6 +46,7 @@ TREE = "/coursekit"
 FIRST_UID, UIDS = 20_000, 40_000
 START_SECONDS = 120.0
 PAGE = os.sysconf("SC_PAGE_SIZE")
+UID_MAP = Path("/proc/self/uid_map")
 LAUNCH = Path(__file__).resolve().parent / "launch.py"
 
 
@@ -369,6 +371,14 @@ class _Uids:
 _UIDS = _Uids()
 
 
+def can_become_another():
+    """Whether this process is root, and of a user namespace that has the uids of sandboxes."""
+    if os.geteuid() != 0:
+        return False
+    ranges = [tuple(map(int, line.split())) for line in UID_MAP.read_text(encoding="ascii").splitlines()]
+    return any(first <= FIRST_UID and FIRST_UID + UIDS <= first + count for first, _, count in ranges)
+
+
 def _is_known(uid):
     try:
         pwd.getpwuid(uid)
@@ -406,7 +416,7 @@ def start(tree, mode, limits, kind="single"):
     kept_apart = socket.SOCK_SEQPACKET if kind == "template" else socket.SOCK_STREAM
     ours, theirs = socket.socketpair(socket.AF_UNIX, kept_apart)
     folder = uid = None
-    is_root = os.geteuid() == 0
+    is_root = can_become_another()
     try:
         os.set_inheritable(theirs.fileno(), True)
         if mode == "bwrap":
@@ -417,7 +427,7 @@ def start(tree, mode, limits, kind="single"):
             command = worker_arguments(str(tree), theirs.fileno(), kind, settings)
             if mode == "uid":
                 if not is_root:
-                    raise SandboxUnavailable("the sandbox 'uid' needs a grader who is root")
+                    raise SandboxUnavailable("the sandbox 'uid' needs a grader who is root and knows other uids")
                 uid = _UIDS.take()
                 os.chown(folder, uid, uid)
                 command = _launched(command, uid, folder=folder, environment=environment(), die=True)

@@ -278,9 +278,26 @@ def test_uids_are_not_given_twice_and_never_a_users():
 
 
 @linux
+@pytest.mark.parametrize(
+    ("uid", "uids", "can"),
+    [
+        (0, "0 0 4294967295", True),
+        (1000, "0 0 4294967295", False),
+        (0, "0 1000 1", False),
+        (0, "0 0 1\n1 1 65536", True),
+    ],
+)
+def test_only_root_with_other_uids_can_become_another(uid, uids, can, tmp_path, monkeypatch):
+    (tmp_path / "uid_map").write_text(uids + "\n")
+    monkeypatch.setattr(sandbox.os, "geteuid", lambda: uid)
+    monkeypatch.setattr(sandbox, "UID_MAP", tmp_path / "uid_map")
+    assert sandbox.can_become_another() is can
+
+
+@linux
 def test_root_is_given_up_for_good(tmp_path):
-    if os.geteuid() != 0:
-        pytest.skip("only root can become another")
+    if not sandbox.can_become_another():
+        pytest.skip("only root can become another, where there are others")
     program = (
         f"import os, sys\nsys.path.insert(0, {str(Path(launch.__file__).parent)!r})\nimport launch\nlaunch.become(43210)\n"
         "print(os.getresuid(), os.getresgid(), os.getgroups())\n"

@@ -557,7 +557,7 @@ def test_the_walls_from_inside(looking):
     assert not [path for path in ask("everything") if "coursekit" not in path.split("/")[1:2]], "files of the grader"
     environment = json.dumps(ask("environment"))
     assert "the-class-secret" not in environment and "COURSEKIT_SECRET" not in environment
-    assert ask("processes") == ["1"]
+    assert ask("processes") in (["1"], [])  # none where the kernel lets no namespace have a /proc of its own
     network = ask("network")
     assert {network[name] for name in ("inet", "inet6", "netlink", "packet")} == {"PermissionError"}
     assert network["connect"] == "PermissionError" and network["url"] == "URLError"
