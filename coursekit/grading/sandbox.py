@@ -134,6 +134,11 @@ def read_only_folders():
     return [path for path in shown if not any(other != path and path.startswith(other + "/") for other in shown)]
 
 
+def placed(path):
+    """Where the sandbox shows `path`: at its own place, unless the sandbox has a folder of its own there."""
+    return f"/shown{path}" if f"{path}/".startswith(("/tmp/", f"{HOME}/", "/dev/", "/proc/")) else path
+
+
 def masked(shown=None):
     """Copies of coursekit among what is shown, which hold the answers: of this environment, and of the Python behind."""
     found = []
@@ -147,14 +152,15 @@ def worker_arguments(tree, descriptor, kind, settings):
     """Python's command line for the worker."""
     worker = os.path.join(tree, "coursekit", "grading", "inside", "worker.py")
     flags = ["-I", "-S", "-B", "-X", "utf8"]
-    return [python(), *flags, worker, str(descriptor), kind, json.dumps(settings)]
+    program = placed(python()) if settings["mode"] == "bwrap" else python()
+    return [program, *flags, worker, str(descriptor), kind, json.dumps(settings)]
 
 
 def worker_settings(mode, limits, home, data=None):
     """What the worker is told: nothing secret."""
     return {
         "mode": mode,
-        "path": site_folders(),
+        "path": [placed(path) if mode == "bwrap" else path for path in site_folders()],
         "environment": {
             "HOME": home,
             "USER": "student",
@@ -200,7 +206,7 @@ def bwrap_command(bwrap, tree, limits, command, *, shown=None, sources=None, cap
     command : list of str
         What runs inside.
     shown, sources : list of str, optional
-        Folders inside, and where they are outside. Default: `read_only_folders`, at their own places.
+        Folders to show (see `placed`), and where they are outside. Default: `read_only_folders`, where they are.
     capabilities : bool
         Keep those of the sandbox's own user namespace: for a template, which runs no one's code and builds walls.
     """
@@ -211,11 +217,11 @@ def bwrap_command(bwrap, tree, limits, command, *, shown=None, sources=None, cap
     arguments += ["--unshare-cgroup-try", "--hostname", "sandbox", "--uid", "1000", "--gid", "1000"]
     arguments += ["--cap-add", "ALL"] if capabilities else ["--cap-drop", "ALL"]
     for source, path in zip(sources, shown, strict=True):
-        arguments += ["--ro-bind", source, path]
+        arguments += ["--ro-bind", source, placed(path)]
     for path in ("/lib", "/lib64", "/bin"):
         if os.path.islink(path):
             arguments += ["--symlink", os.readlink(path), path]
-    for path in masked(shown):
+    for path in map(placed, masked(shown)):
         arguments += ["--size", "4096", "--tmpfs", path, "--remount-ro", path]
     size = str(limits.folder)
     arguments += ["--proc", "/proc", "--dev", "/dev"]
@@ -459,9 +465,6 @@ def _bwrap(tree, limits, descriptor, kind, is_root):
         raise SandboxUnavailable("bubblewrap (bwrap) is not installed")
     command = worker_arguments(TREE, descriptor, kind, worker_settings("bwrap", limits, HOME))
     shown = read_only_folders()
-    for path in shown:
-        if path.startswith(("/tmp/", f"{HOME}/", "/dev/", "/proc/")):
-            raise SandboxUnavailable(f"the sandbox has a {path.split('/')[1]} of its own: Python may not lie in {path}")
     tree = str(tree)
     own = [tree, os.path.join(tree, "passwd"), os.path.join(tree, "group")]
     sources = [*shown, *own]

@@ -8,6 +8,7 @@ import socket
 import struct
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -67,17 +68,31 @@ def test_folders_are_read_only_and_what_can_be_written_is_capped():
 def test_an_installed_coursekit_is_covered(tmp_path, place):
     (tmp_path / place).mkdir(parents=True)
     arguments = command(shown=[str(tmp_path)])
-    at = arguments.index(str(tmp_path / place))
+    inside = sandbox.placed(str(tmp_path / place))
+    at = arguments.index(inside)
     assert arguments[at - 3 : at] == ["--size", "4096", "--tmpfs"]
     assert arguments.index("--ro-bind") < at
-    assert (str(tmp_path / place), arguments[at + 3]) in pairs(arguments, "--remount-ro")
+    assert (inside, arguments[at + 3]) in pairs(arguments, "--remount-ro")
 
 
 @pytest.mark.needs("bwrap")
-def test_python_may_not_lie_where_the_sandbox_has_folders_of_its_own(tree, monkeypatch):
-    monkeypatch.setattr(sandbox, "read_only_folders", lambda: ["/tmp/venv/lib"])
-    with pytest.raises(SandboxUnavailable, match="may not lie in /tmp/venv/lib"):
-        start(tree, "bwrap", Limits())
+def test_packages_that_lie_where_the_sandbox_has_folders_of_its_own_are_shown_elsewhere(monkeypatch):
+    with tempfile.TemporaryDirectory(dir="/tmp") as folder:
+        packages = Path(folder) / "site-packages"
+        packages.mkdir()
+        Path(folder).chmod(0o755)
+        (packages / "lies_in_tmp.py").write_text("HERE = __file__\n")
+        (packages / "coursekit").mkdir()
+        (packages / "coursekit" / "answers.py").write_text("")
+        theirs = sandbox.site_folders()
+        monkeypatch.setattr(sandbox, "site_folders", lambda: [*theirs, str(packages)])
+        cell = (
+            "import lies_in_tmp, os\n"
+            "def here(): return [lies_in_tmp.HERE, os.listdir(os.path.dirname(lies_in_tmp.HERE) + '/coursekit')]"
+        )
+        with Sandboxes(template=False) as sandboxes, sandboxes.session({}) as one:
+            assert one.run([cell])[0].status == "ok"
+            assert one.subject("here")() == [f"/shown{packages}/lies_in_tmp.py", []]
 
 
 def test_what_is_shown_is_python_its_packages_and_the_systems_libraries():
