@@ -97,7 +97,8 @@ def test_a_probe_gets_the_same_here_and_there(session, name, probe):
 def assert_equal(a, b):
     assert type(a) is type(b)
     if isinstance(a, torch.Tensor):
-        assert a.dtype == b.dtype and torch.equal(a, b)
+        assert a.dtype == b.dtype
+        torch.testing.assert_close(a, b)  # not the last bit: another process may have another number of threads
     elif isinstance(a, (list, tuple)):
         assert len(a) == len(b)
         for one, other in zip(a, b):
