@@ -1,4 +1,4 @@
-"""The command line: ``coursekit train|sample|translate|evaluate|doctor``, also as ``python -m coursekit``."""
+"""The command line: ``coursekit train|sample|translate|evaluate|grade|doctor``, also as ``python -m coursekit``."""
 
 import ast
 import dataclasses
@@ -10,18 +10,13 @@ from pathlib import Path
 import click
 
 from coursekit.errors import CoursekitError, OfflineFallbackWarning
-from coursekit.grading.command import grade
+from coursekit.grading.command import Command, grade
 
 MODELS = ("classifier", "autoencoder", "vae", "autoregressive", "gan", "dcgan", "cyclegan")
 
 
 class _Group(click.Group):
-    def format_epilog(self, ctx, formatter):
-        formatter.write(f"\n{self.epilog}\n")
-
-
-class _Command(click.Command):
-    format_epilog = _Group.format_epilog
+    format_epilog = Command.format_epilog
 
 
 def _device_options(command):
@@ -65,7 +60,7 @@ cli.add_command(grade)
 
 
 @cli.command(
-    cls=_Command, epilog="Example: coursekit train vae --data mnist --epochs 3 --set latent_dim=2 --out vae.safetensors"
+    cls=Command, epilog="Example: coursekit train vae --data mnist --epochs 3 --set latent_dim=2 --out vae.safetensors"
 )
 @click.argument("model", type=click.Choice(MODELS))
 @_data_options
@@ -118,7 +113,7 @@ def train(
         raise click.exceptions.Exit(130)
 
 
-@cli.command(cls=_Command, epilog="Example: coursekit sample vae.safetensors --n 64 --out samples.png")
+@cli.command(cls=Command, epilog="Example: coursekit sample vae.safetensors --n 64 --out samples.png")
 @click.argument("run", type=click.Path(path_type=Path))
 @click.option("--out", required=True, type=click.Path(dir_okay=False, path_type=Path), help="PNG file to write.")
 @click.option("--n", type=click.IntRange(min=1), default=64, show_default=True, help="How many images.")
@@ -140,7 +135,7 @@ def sample(run, out, n, seed, device, precision):
 
 
 @cli.command(
-    cls=_Command, epilog="Example: coursekit translate cyclegan.safetensors one.jpg two.png --to Y --out translated"
+    cls=Command, epilog="Example: coursekit translate cyclegan.safetensors one.jpg two.png --to Y --out translated"
 )
 @click.argument("run", type=click.Path(path_type=Path))
 @click.argument("pictures", nargs=-1, required=True, type=click.Path(exists=True, dir_okay=False, path_type=Path))
@@ -169,7 +164,7 @@ def translate(run, pictures, out, to, device, precision):
 
 
 @cli.command(
-    cls=_Command, epilog="Example: coursekit evaluate gan.safetensors --data mnist --classifier classifier.safetensors"
+    cls=Command, epilog="Example: coursekit evaluate gan.safetensors --data mnist --classifier classifier.safetensors"
 )
 @click.argument("run", type=click.Path(path_type=Path))
 @_data_options
@@ -222,17 +217,13 @@ def evaluate(run, data, size, root, offline, split, loss_only, classifier, n, se
         click.echo(json.dumps(report))
 
 
-@cli.command(cls=_Command, epilog="Example: coursekit doctor")
+@cli.command(cls=Command, epilog="Example: coursekit doctor")
 def doctor():
     """Print versions, device, precision and data found, and what to fix."""
-    from coursekit.doctor import examine
+    from coursekit.doctor import examine, lines
 
     report, problems = examine()
-    width = max(len(name) for name, _ in report)
-    for name, value in report:
-        click.echo(f"{name:{width}}  {value}")
-    for problem in problems:
-        click.echo(f"to fix: {problem}")
+    click.echo("\n".join(lines(report, problems)))
     if not problems:
         click.echo("nothing to fix")
 

@@ -7,6 +7,12 @@ from importlib.metadata import PackageNotFoundError, version
 _PACKAGES = ("coursekit", "torch", "torchvision", "lightning-fabric", "numpy", "matplotlib", "scikit-learn")
 
 
+def lines(report, problems):
+    """The report as lines of text, in two columns, with what to fix under it."""
+    width = max(len(name) for name, _ in report)
+    return [*(f"{name:{width}}  {value}" for name, value in report), *(f"to fix: {problem}" for problem in problems)]
+
+
 def examine():
     """Look at versions, device, precision and data.
 

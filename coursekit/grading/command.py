@@ -35,13 +35,15 @@ class _Allowed(click.ParamType):
         return student, task
 
 
-class _Command(click.Command):
+class Command(click.Command):
+    """A command whose epilog stays as it was written."""
+
     def format_epilog(self, ctx, formatter):
         formatter.write(f"\n{self.epilog}\n")
 
 
 @click.command(
-    cls=_Command,
+    cls=Command,
     epilog="Example: coursekit grade handed-in/ --assignment vae --out marks --jobs 2 --secret-file secret.key",
 )
 @click.argument("submissions", required=False, metavar="SUBMISSIONS|doctor|make-secret")
@@ -216,14 +218,11 @@ def _make_secret(path):
 
 
 def _doctor():
+    from coursekit.doctor import lines
     from coursekit.grading.doctor import examine
 
     report, problems = examine()
-    width = max(len(name) for name, _ in report)
-    for name, value in report:
-        click.echo(f"{name:{width}}  {value}")
-    for problem in problems:
-        click.echo(f"to fix: {problem}")
+    click.echo("\n".join(lines(report, problems)))
     click.echo("to fix: nothing" if not problems else "until then: --unsafe grades without a sandbox")
     if problems:
         raise click.exceptions.Exit(1)
