@@ -33,6 +33,7 @@ import tempfile
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -293,6 +294,8 @@ class Process:
                 self.popen.stderr.close()
             self.popen = None
         self.pid = None
+        with suppress(OSError):  # closed already, by an earlier kill or by its end
+            self.sock.shutdown(socket.SHUT_RDWR)  # closing alone wakes no other thread that waits for an answer
         self.sock.close()
         if self.folder is not None:
             shutil.rmtree(self.folder, ignore_errors=True)

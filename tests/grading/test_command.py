@@ -221,7 +221,6 @@ def test_the_whole_way_with_the_sandbox(run, tmp_path):
     assert totals() == {"ada": "70", "bob": "55"}
 
 
-@pytest.mark.slow
 @pytest.mark.needs("bwrap")
 def test_ctrl_c_keeps_what_is_graded_and_leaves_nothing_running(run, tmp_path):
     folder = tmp_path / "class"
