@@ -335,6 +335,14 @@ def test_a_fork_bomb_is_limited_and_dies(notebook):
     assert pid is None or len(sandbox.descendants(pid)) <= QUICK.processes
 
 
+def test_a_forked_child_that_runs_on_says_nothing_on_the_wire(notebook):
+    fork = "import os, time\nchild = os.fork()\nif child == 0: time.sleep(0.3)\nx = child"
+    one = notebook(SURVIVES, fork, "time.sleep(1)", "assert child != 0")
+    assert one.results == [OK] * 4
+    assert one.subject("kept")() == 1
+    assert one.generation == 1
+
+
 def test_daemons_die_with_the_session(sandboxes):
     daemon = (
         "import os, subprocess, sys\nif os.fork() == 0:\n    os.setsid()\n    if os.fork() == 0:\n"
