@@ -135,6 +135,27 @@ def test_a_wrong_answer_is_rejected_by_hidden_cases_and_named_by_check(chapter, 
     assert not [other.name for other in others if other.message in printed]
 
 
+# Wrong answers that are right on a degenerate input: one dimension, no input to forget, a kernel with gaps.
+RIGHT_BY_LUCK = {
+    ("vae", "kl", "mean-over-dimensions"),
+    ("vae", "active_dimensions", "more-than-latent-dim"),
+    ("dcgan", "overlaps", "on-images"),
+    ("cyclegan", "ImagePool", "oldest-leaves"),
+}
+
+
+@pytest.mark.parametrize(("chapter", "name", "misconception"), sorted(RIGHT_BY_LUCK))
+def test_a_wrong_answer_earns_no_part_by_luck(chapter, name, misconception):
+    key = KEYS[chapter]
+    task = key.assignment.tasks[name]
+    wrong = next(one for one in task.misconceptions if one.name == misconception)
+    answer = run_cell(as_cell(wrong.answer, name), numbers=numbers_of(chapter))[name]
+    hidden = key.hidden_cases(name, SECRETS[0], numbers_of(chapter))
+    right = passes(task, answer, hidden, key.expected(name, hidden))
+    missed = {case.part for case, passed in zip(hidden, right, strict=True) if not passed}
+    assert any(right) and missed == {case.part for case in hidden}
+
+
 @pytest.mark.parametrize(("chapter", "task"), tasks_of("function"))
 def test_a_starter_is_not_answered_yet_and_passes_nothing(chapter, task, capsys):
     answer = run_cell(task.starter, numbers=numbers_of(chapter))[task.name]

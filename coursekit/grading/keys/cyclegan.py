@@ -146,8 +146,9 @@ def _hidden_pool(rng, numbers):
         Case(filling(), part="one image at a time"),
         Case(in_batches(_draw(rng, 3, 4)), part="several at once"),
         Case(in_batches(_draw(rng, 5, 6)), part="several at once"),
-        Case((1, [query(heads(), tails(0, 1)), query(heads(), tails(0, 1), tails(0, 1))]), part="sizes 0 and 1"),
-        Case((0, [query(tails(0, 1), heads()), query(tails(0, 1))]), part="sizes 0 and 1"),
+        Case((1, [query(heads(), tails(0, 1)), query(heads(), tails(0, 1), tails(0, 1))]), part="sizes 0, 1 and 3"),
+        Case((0, [query(tails(0, 1), heads()), query(tails(0, 1))]), part="sizes 0, 1 and 3"),
+        Case(swaps(3), part="sizes 0, 1 and 3"),
     ]
 
 

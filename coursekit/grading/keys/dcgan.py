@@ -110,11 +110,12 @@ def _hidden_overlaps(rng, numbers):
         cases.append(Case((stride * _draw(rng, 1, 4) + _draw(rng, 1, stride - 1), stride), part="longer kernels"))
     for _ in range(2):
         stride = _draw(rng, 3, 9)
-        cases.append(Case((_draw(rng, 2, stride - 1), stride), part="shorter kernels"))
+        cases.append(Case((_draw(rng, 2, stride - 1), stride), part="shorter and longer kernels"))
     stride = _draw(rng, 3, 8)
     return [
         *cases,
-        Case((1, stride), part="shorter kernels"),
+        Case((1, stride), part="shorter and longer kernels"),
+        Case((2 * stride + 1, stride), part="shorter and longer kernels"),
         Case((stride * _draw(rng, 2, 4), stride), part="longer kernels"),
         Case((_draw(rng, 4, 9), 1), part="longer kernels"),
     ]

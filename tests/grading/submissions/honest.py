@@ -57,7 +57,7 @@ def partly_right(kit):
     kit.bare(kit.notebook(kl=WRONG_KL))
 
 
-@submission(points={"kl": 3.75}, status={"kl": "partial"})
+@submission(lost=["kl"], status={"kl": "failed"})
 def average_over_dimensions(kit):
     kit.bare(
         kit.notebook(kl="def kl(mu, log_var):\n    return -0.5 * (1 + log_var - mu**2 - log_var.exp()).mean(dim=1)")
