@@ -1,0 +1,132 @@
+"""book/_ext/selfcheck.py on a book of one page, and the questions and the glossary of this book."""
+
+import io
+import re
+from pathlib import Path
+
+import pytest
+import selfcheck
+from bs4 import BeautifulSoup
+from sphinx.application import Sphinx
+from sphinx.util.docutils import docutils_namespace, patch_docutils
+
+BOOK = Path(__file__).resolve().parents[2] / "book"
+GOOD = """# Page
+
+```{selfcheck} What is $D^*$ where only the data have density?
+- [ ] ½, as *always*
+  That is where the two densities are equal.
+- [x] 1
+  Every $x$ from there is real:
+
+  $$
+  \\frac{p}{p + 0} = 1 .
+  $$
+- [ ] Not defined
+  Only where neither has density.
+```
+"""
+
+
+@pytest.fixture
+def build(tmp_path):
+    """Build one page of Markdown; returns its soup and the warnings."""
+
+    def build(text):
+        source = tmp_path / "source"
+        source.mkdir()
+        (source / "index.md").write_text(text, encoding="utf-8")
+        warnings = io.StringIO()
+        config = {
+            "extensions": ["myst_parser", "selfcheck"],
+            "myst_enable_extensions": ["dollarmath", "tasklist"],
+            "html_theme": "basic",
+        }
+        html = tmp_path / "html"
+        with patch_docutils(), docutils_namespace():
+            Sphinx(
+                source, None, html, tmp_path / "doctrees", "html",
+                confoverrides=config, status=None, warning=warnings,
+            ).build()  # fmt: skip
+        return BeautifulSoup((html / "index.html").read_text(encoding="utf-8"), "html.parser"), warnings.getvalue()
+
+    return build
+
+
+# -- the directive ---------------------------------------------------------------------------------
+
+
+def test_a_question_has_a_label_and_a_details_for_each_option(build):
+    soup, warnings = build(GOOD)
+    assert warnings == ""
+    section = soup.select_one("section.selfcheck")
+    assert section.select_one(".selfcheck-label").get_text() == "Check yourself"
+    assert section["role"] == "group"
+    question = section.find(id=section["aria-labelledby"])
+    assert question.get_text() == r"What is \(D^*\) where only the data have density?"
+    assert [option.summary.get_text() for option in section.find_all("details")] == [
+        "½, as always",
+        "1",
+        "Not defined",
+    ]
+
+
+def test_an_answer_begins_with_its_verdict_in_words(build):
+    soup, _ = build(GOOD)
+    answers = [" ".join(answer.get_text().split()) for answer in soup.select("details > .selfcheck-answer")]
+    assert answers[0] == "Not quite. That is where the two densities are equal."
+    assert answers[1].startswith("Right. Every")
+    assert answers[2].startswith("Not quite. Only")
+
+
+def test_questions_and_answers_are_myst(build):
+    soup, _ = build(GOOD)
+    assert soup.select_one(".selfcheck-question .math")
+    assert soup.select_one("summary em").get_text() == "always"
+    assert r"\frac{p}{p + 0}" in soup.select_one(".selfcheck-answer.right div.math").get_text()
+
+
+def test_text_before_the_options_belongs_to_the_question(build):
+    soup, warnings = build(GOOD.replace("density?\n", "density?\nThink of a *coin*.\n\n", 1))
+    assert warnings == ""
+    assert soup.select_one("section.selfcheck > p > em").get_text() == "coin"
+
+
+def test_two_questions_have_two_anchors(build):
+    soup, warnings = build(GOOD + GOOD.partition("\n\n")[2])
+    assert warnings == ""
+    names = [section["id"] for section in soup.select("section.selfcheck")]
+    assert len(set(names)) == 2
+
+
+@pytest.mark.parametrize(
+    "old, new, complaint",
+    [
+        ("[x]", "[ ]", "no option is right"),
+        ("- [ ] Not", "- [x] Not", '2 options are right; ask "which of these"'),
+        ("What is", "Which of these is", '"which of these", and one option is right'),
+        ("[ ]", "[x]", "every option is right"),
+        ("- [ ] Not defined\n  Only where neither has density.\n", "", "2 options; write three or four"),
+        ("  Only where neither has density.\n", "", "no explanation under 'Not defined'"),
+        ("  Only where", "Only where", "belongs to no option"),
+        ("[ ] Not defined", "[ ]", "an option is empty"),
+        ("```{selfcheck} What is $D^*$ where only the data have density?", "```{selfcheck}", "1 argument(s) required"),
+    ],
+)
+def test_a_question_that_teaches_nothing_is_refused(build, old, new, complaint):
+    assert old in GOOD
+    soup, warnings = build(GOOD.replace(old, new))
+    assert complaint in warnings
+    assert not soup.select("section.selfcheck")
+
+
+def test_several_options_may_be_right_if_the_question_says_so(build):
+    soup, warnings = build(GOOD.replace("What is", "Which of these are").replace("- [ ] Not", "- [x] Not"))
+    assert warnings == ""
+    assert len(soup.select(".selfcheck-answer.right")) == 2
+
+
+def test_korean_text_says_so(build):
+    soup, warnings = build("# Page\n\nA model, {ko}`생성 모델`.\n")
+    assert warnings == ""
+    assert soup.find("span", lang="ko").get_text() == "생성 모델"
