@@ -100,7 +100,7 @@ class ResultRole(SphinxRole):
         except ValueError as error:
             message = self.inliner.reporter.error(f"result {self.text!r}: {error}", line=self.lineno)
             return [self.inliner.problematic(self.rawtext, self.rawtext, message)], [message]
-        return [nodes.inline(text, text, classes=["result"])], []
+        return [nodes.inline(text, text, classes=["result"], measured=[(chapter, case, metric)])], []
 
 
 def _split_target(target):
@@ -147,6 +147,7 @@ class ResultsTable(SphinxDirective):
         except ValueError as error:
             return [self.state.document.reporter.error(f"results-table {chapter}: {error}", line=self.lineno)]
         table = self._table([self.options.get("head", ""), *metric_labels], case_labels, cells)
+        table["measured"] = [(chapter, case, metric) for case in cases for metric in metrics]
         caption = describe_runs(record, cases)
         return [table, nodes.paragraph(caption, caption, classes=["provenance"])]
 
