@@ -1,6 +1,6 @@
 """Seconds to grade a submission, beside `otter run` on the same answers and the same hidden cases.
 
-    python tests/benchmarks/grading.py [--rounds 3] [--submissions 12] [--otter PATH] [--many 500] [--out FILE]
+    python tests/benchmarks/grading.py [--rounds 3] [--submissions 120] [--otter PATH] [--many 500] [--out FILE]
 
 `--otter` is a virtual environment with otter-grader 7.0.0, torch and ipykernel. Otter is given five tasks of the
 exercises on VAEs as its own assignment: the answers, and for each hidden case the input and the expected value. It is
@@ -80,10 +80,10 @@ def test_value({task}):
 def main(argv=None):
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--submissions", type=int, default=12, help="in each call of ours; otter gets 6 at most")
+    parser.add_argument("--submissions", type=int, default=120, help="in each call of ours; otter gets 6 at most")
     parser.add_argument("--otter", type=Path, metavar="PATH", help="virtual environment with otter-grader")
     parser.add_argument("--many", type=int, default=0, metavar="N", help="follow the memory over N submissions")
-    parser.add_argument("--out", type=Path, default=Path(__file__).with_suffix(".json"))
+    parser.add_argument("--out", type=Path, default=ROOT / "book" / "results" / "grading.json")
     options = parser.parse_args(argv)
     if options.submissions <= STARTERS:
         parser.error(f"--submissions must be more than {STARTERS}")
