@@ -1,7 +1,7 @@
 """Write where the project is hosted into install cells and links (`make stamp`).
 
 `repository.url` and `repository.branch` in `_config.yml` are the only source; this copies them into
-the notebooks' install cells and every "Open in Colab" link of notebooks, pages and README.
+the notebooks' install cells, every "Open in Colab" link of notebooks, pages and README, and `CITATION.cff`.
 """
 
 import re
@@ -41,7 +41,8 @@ def stamped(text, root=ROOT):
     """The text with every link and install line as `_config.yml` says."""
     url, slug, branch = repository(root)
     link = re.compile(re.escape(COLAB) + r"([\w.-]+/[\w.-]+)/blob/([\w.-]+)/")
-    old_slugs = {match[1] for match in link.finditer(text)}
+    named = re.compile(r"(?:git clone |repository-code: \"?)https://github\.com/([\w.-]+/[\w.-]+)")
+    old_slugs = {match[1] for pattern in (link, named) for match in pattern.finditer(text)}
     text = link.sub(f"{COLAB}{slug}/blob/{branch}/", text)
     text = re.sub(r"coursekit @ git\+https://[^\s\"'\\@]+@[\w./-]+", f"coursekit @ git+{url}@{branch}", text)
     for old in old_slugs:

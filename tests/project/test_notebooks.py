@@ -323,6 +323,9 @@ def test_stamp_moves_everything_to_a_new_home(tmp_path):
         "https://colab.research.google.com/github/old/place/blob/main/notebooks/vae.ipynb\n"
         "git clone https://github.com/old/place\nhttps://github.com/old/place-two\n"
     )
+    (tmp_path / "CITATION.cff").write_text('repository-code: "https://github.com/old/place"\n')
+    (tmp_path / "book").mkdir()
+    (tmp_path / "book" / "index.md").write_text("git clone https://github.com/old/place\ncd place\n")
     (tmp_path / "notebooks" / "vae.ipynb").write_text(
         '"%pip install -q \\"coursekit @ git+https://github.com/old/place@main\\""'
     )
@@ -333,6 +336,8 @@ def test_stamp_moves_everything_to_a_new_home(tmp_path):
         "https://colab.research.google.com/github/new/home/blob/trunk/notebooks/vae.ipynb\n"
         "git clone https://github.com/new/home\nhttps://github.com/old/place-two\n"
     )
+    assert (tmp_path / "CITATION.cff").read_text() == 'repository-code: "https://github.com/new/home"\n'
+    assert (tmp_path / "book" / "index.md").read_text() == "git clone https://github.com/new/home\ncd place\n"
     assert "git+https://github.com/new/home@trunk" in (tmp_path / "notebooks" / "vae.ipynb").read_text()
     assert stamp.install_requirement(tmp_path) == "coursekit @ git+https://github.com/new/home@trunk"
 
