@@ -50,6 +50,11 @@ Z = torch.linspace(-6, 6, 2401, dtype=torch.float64)[:, None]
 VIEW = torch.linspace(-3.5, 3.5, 351, dtype=torch.float64)  # what the figures show
 ARROWS = torch.special.ndtri((torch.arange(16, dtype=torch.float64) + 0.5) / 16)  # equal shares of the noise
 
+GAME = {  # how the game on the page opens: weights, centres and widths of two humps
+    "data": ([0.35, 0.65], [-1.2, 1.2], [0.4, 0.6]),
+    "g": ([1.0, 0.0], [-1.5, 1.5], [0.7, 0.7]),
+}
+
 
 def p_data():
     def float64(*values):
@@ -332,6 +337,44 @@ def draw_training():
     save(figure, "training")
 
 
+def draw_game():
+    """The GAN game as it opens: what the page shows without scripts and in print."""
+    x = torch.linspace(-6.5, 6.5, 1301, dtype=torch.float64)
+    weight = (x[1] - x[0]).item()
+    data, p_g = (
+        gaussian_mixture(*(torch.tensor(values, dtype=torch.float64) for values in GAME[name])).log_prob(x).exp()
+        for name in ("data", "g")
+    )
+    d_star, c_G, jsd = optimal_discriminator(data, p_g), criterion(data, p_g, weight), jensen_shannon(data, p_g, weight)
+    half = torch.full_like(x, 0.5)
+    value_V = value(data, p_g, half, weight)
+
+    figure = Figure(figsize=(7, 5), layout="constrained")
+    above, below, scale = figure.subplots(3, 1, height_ratios=(4, 2, 1.1))
+    for p, color, style, label in ((data, COLORS[4], ":", r"$p_\mathrm{data}$"), (p_g, COLORS[3], "-", "$p_g$")):
+        above.plot(x, p, style, color=color, lw=2.2, label=label)
+        above.fill_between(x, p, color=color, alpha=0.13, lw=0)
+    below.plot(x, d_star, color=COLORS[2], lw=2.2, label="$D^*$, the best")
+    below.plot(x, half, "--", color=COLORS[0], lw=2.2, label="$D$, your own")
+    above.set(ylim=(0, 0.8), xticklabels=[])
+    below.set(ylim=(-0.03, 1.05), yticks=[0, 0.5, 1], yticklabels=["0", "½", "1"])
+    for axes in (above, below):
+        axes.set_xlim(x[0], x[-1])
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.legend(frameon=False, loc="upper left")
+
+    bottom = -math.log(4)
+    scale.barh(0, c_G - bottom, left=bottom, height=0.5, color=COLORS[2], alpha=0.4)
+    scale.plot(c_G, 0.45, "v", color=COLORS[2], ms=8)
+    scale.plot(value_V, -0.45, "^", color=COLORS[0], ms=8)
+    scale.annotate(f"$C(G)$ = {c_G:.3f}".replace("-", "−"), (c_G, 0.75), ha="center", va="bottom")
+    scale.annotate(f"$V(D, G)$ = {value_V:.3f}".replace("-", "−"), (bottom - 0.06, -0.45), ha="right", va="center")
+    scale.annotate(f"2 JSD = {2 * jsd:.3f}", ((bottom + c_G) / 2, 0), ha="center", va="center")
+    scale.set(xlim=(-2.7, 0.08), ylim=(-0.9, 1.5), yticks=[], xticks=[bottom, 0], xticklabels=["−log 4", "0"])
+    scale.spines[["top", "right", "left"]].set_visible(False)
+    save(figure, "game")
+
+
 def draw_helvetica():
     frames = helvetica(0)[1]
     save_frames([frames[name] for name in ("before", "best", "after", "recovered")], "helvetica")
@@ -365,6 +408,7 @@ if __name__ == "__main__":
     torch.set_num_threads(1)  # the networks are tiny: one thread loses nothing and repeats exactly
     main("gan_theory", run, cases=CASES, seeds=SEEDS, data=())
     if not {"--smoke", "--cases"} & set(sys.argv):
+        draw_game()
         draw_live()
         draw_training()
         draw_helvetica()

@@ -1,0 +1,107 @@
+"""book/_ext/interactive.py, on a book of two pages."""
+
+import io
+import re
+from pathlib import Path
+
+import interactive
+import pytest
+from sphinx.application import Sphinx
+from sphinx.util.docutils import docutils_namespace, patch_docutils
+
+EXTRA = Path(__file__).resolve().parents[2] / "book" / "_extra"
+PNG = bytes.fromhex(
+    "89504e470d0a1a0a0000000d49484452000000010000000108000000003a7e9b550000000a49444154789c636000000002000148afa471"
+    "0000000049454e44ae426082"
+)
+FIGURE = """```{interactive} gan-game
+:name: fig-game
+:still: still.png
+:alt: Two densities over a line.
+
+Drag $p_g$ with **care**.
+
+It moves.
+```
+"""
+
+
+@pytest.fixture
+def build(tmp_path):
+    """Build the text as the page `deep/page.md`; returns its HTML, that of the other page, and the warnings."""
+
+    def build(text, builder="html"):
+        source = tmp_path / "source"
+        (source / "deep").mkdir(parents=True)
+        (source / "index.md").write_text("# Home\n\n```{toctree}\ndeep/page\n```\n")
+        (source / "deep" / "still.png").write_bytes(PNG)
+        (source / "deep" / "page.md").write_text(f"# Page\n\n{text}")
+        warnings = io.StringIO()
+        config = {
+            "extensions": ["myst_parser", "interactive"],
+            "myst_enable_extensions": ["dollarmath"],
+            "html_theme": "basic",
+        }
+        out = tmp_path / builder
+        with patch_docutils(), docutils_namespace():
+            Sphinx(
+                source, None, out, tmp_path / "doctrees", builder,
+                confoverrides=config, status=None, warning=warnings,
+            ).build()  # fmt: skip
+        pages = [page for name in ("deep/page", "index") for page in out.glob(f"{name}.*")]
+        return *(page.read_text() for page in pages), warnings.getvalue()
+
+    return build
+
+
+def test_a_page_gets_the_scripts_the_still_and_the_caption(build):
+    page, other, warnings = build(FIGURE)
+    assert warnings == ""
+    figure = re.search(r'<figure class="[^"]*\binteractive\b[^"]*" id="fig-game">.*?</figure>', page, re.S)[0]
+    assert re.findall(r'<script defer src="([^"]+)"></script>', figure) == [
+        "../interactive/densities.js",
+        "../interactive/gan-game.js",
+    ]
+    assert '<link rel="stylesheet" href="../interactive/interactive.css">' in figure
+    assert '<div class="interactive-app" data-interactive="gan-game" data-root="../" hidden></div>' in figure
+    assert re.search(
+        r'<img alt="Two densities over a line\." class="interactive-still" src="../_images/still\.png"', figure
+    )
+    assert "<noscript>" in figure
+    assert "<strong>care</strong>" in figure and "It moves." in figure
+    assert "interactive" not in other
+
+
+def test_a_second_one_on_the_page_loads_nothing_again(build):
+    page, _, warnings = build(f"{FIGURE}\n{FIGURE.replace('fig-game', 'fig-again')}")
+    assert warnings == ""
+    assert page.count('data-interactive="gan-game"') == 2
+    assert page.count("densities.js") == page.count("gan-game.js") == page.count("interactive.css") == 1
+
+
+def test_other_builders_show_the_picture_alone(build):
+    page, _, warnings = build(FIGURE, builder="text")
+    assert warnings == ""
+    assert "[image: Two densities over a line.]" in page and "with *care*" in page.replace("**", "*")
+    assert "script" not in page
+
+
+@pytest.mark.parametrize(
+    ("change", "complaint"),
+    [
+        (("gan-game", "no-game"), "there are"),
+        ((":still: still.png\n", ""), ":still: is missing"),
+        ((":alt: Two densities over a line.\n", ""), ":alt: is missing"),
+        (("\nDrag $p_g$ with **care**.\n\nIt moves.\n", ""), "write a caption"),
+    ],
+)
+def test_what_is_missing_is_a_warning(build, change, complaint):
+    assert complaint in build(FIGURE.replace(*change))[-1]
+
+
+def test_every_script_that_a_page_may_load_is_there():
+    files = {
+        interactive.STYLE,
+        *(file for name, others in interactive.SCRIPTS.items() for file in (*others, f"{name}.js")),
+    }
+    assert files <= {path.name for path in (EXTRA / interactive.FOLDER).iterdir()}
