@@ -204,6 +204,7 @@ def bibtex(citation, year):
 
 def setup(app):
     app.add_directive("cite-book", CiteBook)
+    app.add_css_file("print.css", media="print", priority=900)
     app.connect("config-inited", take_address)
     app.connect("html-page-context", describe)
     app.connect("build-finished", write_beside)
