@@ -130,3 +130,93 @@ def test_korean_text_says_so(build):
     soup, warnings = build("# Page\n\nA model, {ko}`생성 모델`.\n")
     assert warnings == ""
     assert soup.find("span", lang="ko").get_text() == "생성 모델"
+
+
+# -- the questions of this book --------------------------------------------------------------------
+
+CHAPTERS = [
+    "discriminative_generative", "autoencoders", "vae", "gan_theory", "gan_practice", "evaluation", "dcgan",
+    "cyclegan", "scaling",
+]  # fmt: skip
+NOT_TAUGHT = {
+    "Aims",
+    "What you should know",
+    "What summaries get wrong",
+    "Common mistakes",
+    "Exercises",
+    "Summary",
+    "Further reading",
+}
+FENCE = re.compile(r"^(`{3,}|:{3,})(\{[\w:-]+\})?(.*)")
+
+
+def read(page):
+    return (BOOK / f"{page}.md").read_text(encoding="utf-8")
+
+
+def sections(text):
+    """`{title: questions}` of every `##` section; a question is its first line and its options."""
+    found, title, fence, body = {}, None, None, []
+    for line in text.splitlines():
+        mark = FENCE.match(line)
+        if fence:
+            if line.strip() == fence[1]:
+                if fence[2] == "{selfcheck}":
+                    found[title].append((fence[3].strip(), selfcheck.read_options(body)[1]))
+                fence = None
+            else:
+                body.append(line)
+        elif mark:
+            fence, body = mark, []
+        elif line.startswith("## "):
+            title = line[3:].strip()
+            found[title] = []
+    return found
+
+
+def questions():
+    return [question for page in CHAPTERS for asked in sections(read(page)).values() for question in asked]
+
+
+def test_every_chapter_of_the_book_is_looked_at():
+    contents = (BOOK.parent / "_toc.yml").read_text(encoding="utf-8")
+    part = contents.partition("caption: Chapters")[2].partition("- caption:")[0]
+    assert re.findall(r"file: book/(\w+)", part) == CHAPTERS
+
+
+@pytest.mark.parametrize("page", CHAPTERS)
+def test_every_section_that_teaches_asks(page):
+    asked = sections(read(page))
+    assert set(asked) & NOT_TAUGHT, "the sections were not found"
+    assert [title for title in asked if title not in NOT_TAUGHT and not asked[title]] == []
+    assert 6 <= sum(map(len, asked.values())) <= 12
+
+
+@pytest.mark.parametrize("page", CHAPTERS)
+def test_every_question_can_be_asked(page):
+    for asked in sections(read(page)).values():
+        for question, options in asked:
+            selfcheck.check_options(question, options)
+            assert len(options) <= 4, question
+            assert len({option.text for option in options}) == len(options), question
+
+
+def test_no_two_questions_are_the_same():
+    asked = [question for question, _ in questions()]
+    assert sorted(set(asked)) == sorted(asked)
+
+
+def share(fits):
+    """Share of the questions with one right option whose options fit."""
+    single = [options for _, options in questions() if sum(option.right for option in options) == 1]
+    return sum(fits(options) for options in single) / len(single)
+
+
+def test_the_right_option_is_not_known_by_its_place():
+    for place in range(3):
+        assert share(lambda options: options[place].right) < 0.5
+
+
+def test_the_right_option_is_not_known_by_its_length():
+    for extreme in (min, max):
+        assert share(lambda options: extreme(options, key=lambda option: len(option.text)).right) < 0.5
