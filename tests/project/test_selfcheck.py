@@ -198,6 +198,7 @@ def test_every_question_can_be_asked(page):
         for question, options in asked:
             selfcheck.check_options(question, options)
             assert len(options) <= 4, question
+            assert "`" not in question, "a fence of backticks allows none in its first line"
             assert len({option.text for option in options}) == len(options), question
 
 
