@@ -556,23 +556,27 @@ def _small_png(figure):
 
 
 # No ids: a script finds the players that are not at work yet, so one page can hold many, even twice the same.
-# Colours are the page's own. Without scripts the first frame and its description remain.
+# Colours are the page's own. Without scripts, and in print, a frame and the description remain. Screen readers hear
+# where the button stopped, not every frame on the way; the slider speaks for itself. Where the reader has asked for
+# less motion the button goes a frame on.
 _PLAYER = """<figure class="coursekit-player" role="group" aria-label="Animation"
   style="margin: 0 auto; max-width: {width}px">
 <style>
 .coursekit-player > img {{ display: block; max-width: 100%; height: auto; background: #fff; }}
-.coursekit-player > div {{ display: flex; gap: 0.75rem; align-items: center; margin: 0.4rem 0; }}
+.coursekit-player > div {{ display: flex; flex-wrap: wrap; gap: 0.25rem 0.75rem; align-items: center;
+  margin: 0.4rem 0; }}
 .coursekit-player > div[hidden] {{ display: none; }}
 .coursekit-player button {{ font: inherit; color: inherit; background: transparent; border: 1px solid currentColor;
   border-radius: 0.25rem; padding: 0.3rem 0; min-width: 4.5rem; cursor: pointer; }}
-.coursekit-player input {{ flex: 1 1 6rem; min-width: 4rem; accent-color: #3f90da; }}
+.coursekit-player input {{ flex: 1 1 6rem; min-width: 4rem; height: 1.75rem; accent-color: #3f90da; }}
 .coursekit-player output {{ flex: none; color: inherit; font-variant-numeric: tabular-nums; }}
+@media print {{ .coursekit-player > div {{ display: none; }} }}
 </style>
 <img src="data:image/png;base64,{first}" width="{width}" height="{height}" alt="{alt}">
 <div hidden>
 <button type="button">Play</button>
 <input type="range" min="0" max="{last}" value="0" step="1" aria-label="Frame" aria-valuetext="{label}">
-<output style="min-width: {widest}ch">{label}</output>
+<output style="min-width: {widest}ch" aria-live="off">{label}</output>
 </div>
 <script type="application/json">{data}</script>
 <script>
@@ -582,26 +586,37 @@ for (const player of document.querySelectorAll("figure.coursekit-player:not([dat
     ["img", "button", "input", "output", "script"].map(name => player.querySelector(name));
   const {{frames, labels, seconds}} = JSON.parse(data.textContent);
   const sources = [image.src, ...frames.map(frame => "data:image/png;base64," + frame)];
+  const lessMotion = matchMedia("(prefers-reduced-motion: reduce)");
   let timer = null;
-  const show = index => {{
+  const show = (index, live = "off") => {{
+    output.setAttribute("aria-live", live);
     slider.value = index;
     image.src = sources[index];
     output.textContent = labels[index];
     slider.setAttribute("aria-valuetext", labels[index]);
   }};
-  const pause = () => {{ clearInterval(timer); timer = null; button.textContent = "Play"; }};
+  const atEnd = () => +slider.value === sources.length - 1;
+  const pause = () => {{
+    clearInterval(timer);
+    timer = null;
+    button.textContent = lessMotion.matches ? "Next" : "Play";
+  }};
+  const stop = () => {{ pause(); show(+slider.value, "polite"); }};
   const advance = () => {{
     show(+slider.value + 1);
-    if (+slider.value === sources.length - 1) pause();
+    if (atEnd()) stop();
   }};
   button.addEventListener("click", () => {{
-    if (timer !== null) return pause();
-    if (+slider.value === sources.length - 1) show(0);
+    if (timer !== null) return stop();
+    if (lessMotion.matches) return show((+slider.value + 1) % sources.length, "polite");
+    if (atEnd()) show(0);
     timer = setInterval(advance, seconds * 1000);
     button.textContent = "Pause";
   }});
   slider.addEventListener("input", () => {{ pause(); show(+slider.value); }});
+  lessMotion.addEventListener("change", pause);
   slider.value = 0;
+  pause();
   player.querySelector("div").hidden = false;
 }}
 </script>

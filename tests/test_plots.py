@@ -512,3 +512,70 @@ def test_player_plays_pauses_and_steps_in_a_browser(page):
     assert page.evaluate("document.documentElement.scrollWidth") == 375
     assert page.locator("button").first.evaluate("button => getComputedStyle(button).color") == "rgb(238, 238, 238)"
     assert page.wrong == []
+
+
+SPOKEN = """figure => {
+    const output = figure.querySelector("output");
+    figure.spoken = [];
+    new MutationObserver(() => output.ariaLive === "polite" && figure.spoken.push(output.textContent))
+        .observe(output, {childList: true, characterData: true, subtree: true});
+}"""
+
+
+@pytest.mark.browser
+@pytest.mark.needs("chromium")
+def test_player_says_where_it_stopped_and_not_every_frame_on_the_way(page):
+    first = page.locator("figure.coursekit-player").first
+    first.evaluate(SPOKEN)
+    first.get_by_role("slider").press("Home")
+    first.get_by_role("slider").press("ArrowRight")
+    first.locator("button").click()
+    first.get_by_text("level <0.9>").wait_for()
+    assert first.evaluate("figure => figure.spoken") == ["level <0.9>"]
+
+
+@pytest.mark.browser
+@pytest.mark.needs("chromium")
+def test_player_moves_a_frame_at_a_time_where_less_motion_is_wanted(page):
+    first = page.locator("figure.coursekit-player").first
+    button, output = first.locator("button"), first.locator("output")
+    first.get_by_role("slider").press("Home")
+    page.emulate_media(reduced_motion="reduce")
+    assert button.inner_text() == "Next"
+    shown = []
+    for _ in range(len(LEVELS)):
+        button.click()
+        shown.append(output.inner_text())
+    assert shown == [f"level <{level}>" for level in (*LEVELS[1:], LEVELS[0])]
+        assert button.inner_text() == "Next"
+    page.emulate_media(reduced_motion="no-preference")
+    assert button.inner_text() == "Play"
+
+
+@pytest.mark.browser
+@pytest.mark.needs("chromium")
+def test_player_prints_its_picture_without_its_controls(page):
+    first = page.locator("figure.coursekit-player").first
+    page.emulate_media(media="print")
+    assert first.locator("img").is_visible() and not first.locator("button").is_visible()
+    page.emulate_media(media="screen")
+    assert first.locator("button").is_visible()
+
+
+@pytest.mark.browser
+@pytest.mark.needs("chromium")
+def test_player_follows_the_pointer_along_its_slider(page):
+    second = page.locator("figure.coursekit-player").nth(1)
+    slider = second.get_by_role("slider")
+    slider.scroll_into_view_if_needed()
+    box = slider.bounding_box()
+    y = box["y"] + box["height"] / 2
+    seen = []
+    page.mouse.move(box["x"] + 8, y)
+    page.mouse.down()
+    for part in (0.25, 0.5, 0.75, 1):
+        page.mouse.move(box["x"] + 8 + part * (box["width"] - 16), y)
+        seen.append(second.locator("output").inner_text())
+    page.mouse.up()
+    assert seen == [f"level <{level}>" for level in LEVELS[1:]]
+    assert page.wrong == []

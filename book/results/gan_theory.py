@@ -294,7 +294,8 @@ def draw_live():
     for step in steps:
         trainer.fit(points(0), max_steps=5 * step, progress=False)
         shown = dict(arrows=arrows(trainer), top=0.75)
-        frames[f"step {step}"] = density_frame(VIEW, *curves(trainer, VIEW), title=f"step {step}", **shown)
+        label = f"step {step}: C(G) = {measure(trainer)['criterion']:.3f}".replace("-", "−")
+        frames[label] = density_frame(VIEW, *curves(trainer, VIEW), title=f"step {step}", **shown)
         if step in named:
             title = f"{named[step]} step {step}"
             stills.append(density_frame(VIEW, *curves(trainer, VIEW), title=title, **shown))
