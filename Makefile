@@ -20,7 +20,7 @@ NBVAL := --nbval-lax --nbval-current-env --nbval-cell-timeout=300
 NOTEBOOKS := $(wildcard notebooks/*.ipynb notebooks/exercises/*.ipynb)
 LAST_RESULTS := book/results/table1_full.py
 
-.PHONY: help install book serve test test-slow test-cuda test-fast test-notebooks notebooks exercises results bench lint check stamp lock clean
+.PHONY: help install book pdf serve check-site test test-slow test-cuda test-fast test-notebooks notebooks exercises results bench lint check stamp lock clean
 
 help:  ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -57,6 +57,9 @@ book: install  ## Build the website; a warning is an error
 	$(BIN)/jupyter-book build . -W -n --keep-going -q
 	@echo "The book is at $(CURDIR)/_build/html/index.html"
 
+pdf:  ## Print each chapter of the built website as PDF, and link it from its page (needs Chromium)
+	$(BIN)/python book/print_pages.py $(PAGES)
+
 serve: install  ## Show the built website on localhost (PORT=8000)
 	$(BIN)/python -m http.server --bind 127.0.0.1 --directory _build/html $(PORT)
 
@@ -77,8 +80,9 @@ test-fast: install  ## A minute's worth: no notebooks, no browser, no second pro
 test-notebooks: install  ## The notebooks alone
 	$(PYTEST) $(PARALLEL) $(NBVAL) $(NOTEBOOKS)
 
-bench: install  ## Measure speed, into book/results/bench.json: 15 minutes (BENCH="--only dcgan-32" for some)
+bench: install  ## Measure speed, into book/results/bench.json: half an hour (BENCH="--only dcgan-32" for some)
 	env -u OMP_NUM_THREADS $(BIN)/python tests/benchmarks/bench.py $(BENCH)
+	$(if $(BENCH),,$(BIN)/python tests/benchmarks/grading.py --many 500)
 
 lint: install  ## Check style and formatting
 	$(BIN)/ruff check . && $(BIN)/ruff format --check .

@@ -14,7 +14,8 @@ UNFINISHED = ("table1_full.json",)
 PLANNED = ("cyclegan.json",)
 RESULTS = ROOT / "book" / "results"
 # Measured by `make bench`: a row is a round, and no script lies beside it.
-BENCH = RESULTS / "bench.json"
+BENCH, GRADING = RESULTS / "bench.json", RESULTS / "grading.json"
+TIMED = (BENCH, GRADING)
 RECORDS = sorted(RESULTS.glob("*.json"))
 FIGURES = sorted((ROOT / "book" / "_static" / "figures").glob("*"))
 ANIMATIONS = sorted((ROOT / "book" / "_static" / "animations").glob("*"))
@@ -27,12 +28,12 @@ def by_name(path):
 @pytest.mark.parametrize("path", RECORDS, ids=by_name)
 def test_numbers_say_how_they_were_made(path):
     record = json.loads(path.read_text(encoding="utf-8"))
-    script = ROOT / "tests" / "benchmarks" / "bench.py" if path == BENCH else path.with_suffix(".py")
+    script = (ROOT / "tests" / "benchmarks" / path.name if path in TIMED else path).with_suffix(".py")
     assert record["chapter"] == path.stem and script.exists()
     assert {row["run"] for row in record["rows"]} == set(range(len(record["runs"])))
     for run in record["runs"]:
         command = f"python {script.relative_to(ROOT).as_posix()}"
-        assert (run["command"].split(" --")[0] if path == BENCH else run["command"]) == command
+        assert (run["command"].split(" --")[0] if path in TIMED else run["command"]) == command
         assert run["device"] and run["threads"] >= 1 and run["versions"]["torch"]
         assert re.fullmatch(r"\d{4}-\d\d-\d\d", run["date"])
         assert re.fullmatch(r"[0-9a-f]{7,40}", run["commit"])
@@ -41,7 +42,7 @@ def test_numbers_say_how_they_were_made(path):
 
 
 @pytest.mark.parametrize(
-    "path", [path for path in RECORDS if path.name not in (*UNFINISHED, *PLANNED) and path != BENCH], ids=by_name
+    "path", [path for path in RECORDS if path.name not in (*UNFINISHED, *PLANNED) and path not in TIMED], ids=by_name
 )
 def test_every_case_was_measured_with_the_same_three_seeds_or_more(path):
     seeds = {}
@@ -59,6 +60,12 @@ def test_every_workload_was_timed_in_three_rounds_and_its_curves_compared_over_t
     assert {"mlp-gan", "dcgan-32", "dcgan-64", "cyclegan-128", "cyclegan-256", "vae", "parzen"} <= set(found)
     for case, numbers in found.items():
         assert numbers == list(range(len(numbers))) and len(numbers) >= 3, case
+
+
+def test_the_grader_was_timed_in_three_rounds_beside_otter():
+    rounds = [row for row in json.loads(GRADING.read_text(encoding="utf-8"))["rows"] if row["case"] == "grading"]
+    assert [row["round"] for row in rounds] == [0, 1, 2]
+    assert all(row["metrics"]["ratio"] > row["metrics"]["goal"] for row in rounds)
 
 
 @pytest.mark.parametrize("name", PLANNED)
