@@ -20,13 +20,14 @@ import torch
 from matplotlib.figure import Figure
 from PIL import Image
 from record import load, main
+from torch.profiler import ProfilerActivity, profile
 
 from coursekit.data import FolderImages, load_images, to_float
 from coursekit.networks.cyclegan import PatchDiscriminator, ResnetGenerator
 from coursekit.networks.dcgan import DCGANDiscriminator, DCGANGenerator
 from coursekit.plots import COLORS
 from coursekit.roofline import Ceilings, Work, all_reduce_bytes, count_layers, count_work, measure_ceilings
-from coursekit.trainers import CycleGANTrainer, DCGANTrainer, VAETrainer
+from coursekit.trainers import CycleGANTrainer, DCGANTrainer, GANTrainer, VAETrainer
 
 FIGURES = Path(__file__).resolve().parents[1] / "_static" / "figures"
 SEEDS = (0, 1, 2)
@@ -45,7 +46,9 @@ SETTINGS = {
     "dcgan-32": lambda: DCGANTrainer(device="cpu", batch_size=64),
     "dcgan-64": lambda: DCGANTrainer(device="cpu", batch_size=128),
     "cyclegan-128": lambda: CycleGANTrainer(device="cpu", blocks=6),
+    "gan-28": lambda: GANTrainer(device="cpu", batch_size=64, noise_dim=100, noise="normal", fresh_noise=False),
 }
+PRODUCTS = ("mm", "addmm", "_convolution", "mkldnn_convolution", "convolution_backward")
 SHARES, BATCH, BATCHES = (2, 4, 8, 16), 128, 100
 CASES = [
     *SWITCHED,
@@ -152,6 +155,7 @@ def ready(setting):
     trainer = SETTINGS[setting]()
     data = clouds(size, 2 * trainer.config.batch_size)
     data = (data, 255 - data) if trainer.TAKES_PAIRS else data
+    data = data[:, :1] if setting == "gan-28" else data
     trainer.fit(data, max_steps=1, progress=False)
     return trainer, data, count_work(lambda: trainer.fit(data, max_steps=2, progress=False))
 
@@ -173,6 +177,7 @@ def step_work(setting, smoke=False):
         "gbyte": whole.bytes / 1e9,
         "intensity": whole.intensity,
         "other_bytes": 1 - counted.bytes / whole.bytes,
+        "time_in_products": time_in_products(lambda: trainer.fit(data, max_steps=trainer.step + 1, progress=False)),
         "seconds": min(seconds),
         "ceiling_gflops": ceilings.operations / 1e9,
         "ceiling_gbytes": ceilings.bytes / 1e9,
@@ -186,6 +191,14 @@ def step_work(setting, smoke=False):
         metrics[f"ring_{p}"] = all_reduce_bytes(parameters, p) / 1e6
         metrics[f"operations_per_byte_{p}"] = whole.operations / p / all_reduce_bytes(parameters, p)
     return metrics
+
+
+def time_in_products(step):
+    """Share of a step's time that passes in matrix products and convolutions, by torch's profiler."""
+    with profile(activities=[ProfilerActivity.CPU]) as profiled:
+        step()
+    times = {event.key.removeprefix("aten::"): event.self_cpu_time_total for event in profiled.key_averages()}
+    return sum(times.get(name, 0) for name in PRODUCTS) / sum(times.values())
 
 
 # -- batch normalisation -------------------------------------------------------------------------------
