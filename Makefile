@@ -5,6 +5,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 BROWSER := .browser/.installed
+TOOLS := .tools/.installed
 PORT ?= 8000
 
 # Networks in tests and lessons are small: one thread is nearly as fast as two, and on a busy machine, where
@@ -49,6 +50,14 @@ $(BROWSER): package-lock.json | $(INSTALLED)
 	cp -r node_modules/mathjax/es5/output/chtml/fonts/woff-v2 .browser/mathjax/output/chtml/fonts/
 	touch $@
 
+# What judges the website, pinned likewise; fetched by the first `make check-site`, and never served.
+$(TOOLS): tests/site/tools/package-lock.json | $(INSTALLED)
+	rm -rf .tools
+	mkdir .tools
+	cp tests/site/tools/package.json tests/site/tools/package-lock.json .npmrc .tools/
+	cd .tools && PATH="$$PATH:$(abspath $(BIN))" npm ci --ignore-scripts --no-audit --no-fund
+	touch $@
+
 # -- book ------------------------------------------------------------------------------------------
 
 # A second, incremental build would return 0 in spite of warnings: always from nothing.
@@ -57,8 +66,11 @@ book: install  ## Build the website; a warning is an error
 	$(BIN)/jupyter-book build . -W -n --keep-going -q
 	@echo "The book is at $(CURDIR)/_build/html/index.html"
 
-pdf:  ## Print each chapter of the built website as PDF, and link it from its page (needs Chromium)
+pdf: install  ## Print each chapter of the built website as PDF, and link it from its page
 	$(BIN)/python book/print_pages.py $(PAGES)
+
+check-site: install $(TOOLS)  ## Judge the built website with axe and Lighthouse (PAGES="..." for some)
+	$(BIN)/python tests/site/check_site.py $(PAGES)
 
 serve: install  ## Show the built website on localhost (PORT=8000)
 	$(BIN)/python -m http.server --bind 127.0.0.1 --directory _build/html $(PORT)

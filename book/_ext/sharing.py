@@ -152,6 +152,8 @@ def _door(app, start):
     """What lies at the root of the site sends on to the start page, and shares like it."""
     title = html.escape(app.config.html_title)
     text = _given_description(app.env.get_doctree(app.config.root_doc))
+    base = html.escape(app.config.html_baseurl)
+    canonical = f'<link rel="canonical" href="{base}{start}" />' if base else ""
     return f"""<!DOCTYPE html>
 <html lang="{app.config.language or "en"}">
 <head>
@@ -161,7 +163,7 @@ def _door(app, start):
 <title>{title}</title>
 {_meta("name", "description", text)}
 {preview(app, start, app.config.html_title, text, CARD)}
-<link rel="canonical" href="{html.escape(app.config.html_baseurl)}{start}" />
+{canonical}
 </head>
 <body><main><h1>{title}</h1><p><a href="{start}">Go to the start of the course</a></p></main></body>
 </html>
