@@ -19,9 +19,10 @@ JOBS ?= logical
 PARALLEL := -n $(JOBS) --dist loadfile
 NBVAL := --nbval-lax --nbval-current-env --nbval-cell-timeout=300
 NOTEBOOKS := $(wildcard notebooks/*.ipynb notebooks/exercises/*.ipynb)
+COLAB_PYTHON ?= python3.13
 LAST_RESULTS := book/results/table1_full.py
 
-.PHONY: help install book pdf serve check-site test test-slow test-cuda test-fast test-notebooks notebooks exercises results bench lint check stamp lock clean
+.PHONY: help install book pdf serve check-site test test-slow test-cuda test-fast test-notebooks colab notebooks exercises results bench lint check stamp lock clean
 
 help:  ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -91,6 +92,9 @@ test-fast: install  ## A minute's worth: no notebooks, no browser, no second pro
 
 test-notebooks: install  ## The notebooks alone
 	$(PYTEST) $(PARALLEL) $(NBVAL) $(NOTEBOOKS)
+
+colab: install  ## Run all notebooks in Colab's published runtime (COLAB_PYTHON=python3.13, NOTEBOOKS="..." for some)
+	$(BIN)/python tests/colab/runtime.py --python $(COLAB_PYTHON) $(NOTEBOOKS)
 
 bench: install  ## Measure speed, into book/results/bench.json: half an hour (BENCH="--only dcgan-32" for some)
 	env -u OMP_NUM_THREADS $(BIN)/python tests/benchmarks/bench.py $(BENCH)
