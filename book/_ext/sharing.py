@@ -24,6 +24,8 @@ GENERATED = {
     "genindex": "Every public name of coursekit in alphabetical order, with links to its documentation.",
     "search": "Search the whole course: chapters, lessons, exercises and the documentation of coursekit.",
 }
+# From disk a browser lets no script read another page, so results come without their excerpts.
+FROM_DISK = 'if (location.protocol === "file:") DOCUMENTATION_OPTIONS.SHOW_SEARCH_SUMMARY = false;'
 LOST = Path(__file__).with_name("404.html")
 
 
@@ -38,6 +40,8 @@ def take_address(app, config):
 
 def describe(app, pagename, templatename, context, doctree):
     """Append description, Open Graph and Twitter tags to the page's head."""
+    if pagename == "search":
+        app.add_js_file(None, body=FROM_DISK)
     given = _given_description(doctree)
     text = given or _description(pagename, context, doctree)
     title = app.env.titles[pagename].astext() if pagename in app.env.titles else _plain(context.get("title", ""))
