@@ -221,3 +221,52 @@ def test_the_right_option_is_not_known_by_its_place():
 def test_the_right_option_is_not_known_by_its_length():
     for extreme in (min, max):
         assert share(lambda options: extreme(options, key=lambda option: len(option.text)).right) < 0.5
+
+
+# -- the glossary ----------------------------------------------------------------------------------
+
+HANGUL = r"[가-힣]"
+
+
+def entries():
+    """`{English term: (Korean term, definition)}`."""
+    body = read("glossary").partition("```{glossary}\n:sorted:\n")[2].rpartition("\n```")[0]
+    found = {}
+    for entry in body.strip().split("\n\n"):
+        english, korean, *definition = entry.splitlines()
+        found[english] = (korean, "\n".join(definition))
+    return found
+
+
+def test_every_term_has_a_korean_one():
+    assert len(entries()) >= 70
+    strange = {term: korean for term, (korean, _) in entries().items() if not re.fullmatch(r"\{ko\}`[^`]+`", korean)}
+    assert strange == {}
+    assert [term for term, (korean, _) in entries().items() if not re.search(HANGUL, korean)] == []
+
+
+def test_no_two_terms_share_a_korean_one():
+    korean = [korean for korean, _ in entries().values()]
+    assert sorted(set(korean)) == sorted(korean)
+
+
+def test_every_definition_links_to_a_section():
+    link = re.compile(r"See (the )?\[[^]]+\]\((\w+)\.md#[\w-]+\)")
+    unlinked = [term for term, (_, text) in entries().items() if not link.search(text)]
+    assert unlinked == []
+    pages = {page for _, text in entries().values() for page in re.findall(r"\((\w+)\.md#", text)}
+    assert pages == set(CHAPTERS)
+
+
+def test_every_term_is_linked_from_a_chapter():
+    linked = {
+        mention.partition("<")[2].rstrip(">") or mention
+        for page in CHAPTERS
+        for mention in re.findall(r"\{term\}`([^`]+)`", read(page))
+    }
+    assert linked == set(entries())
+
+
+def test_no_heading_is_a_link_to_the_glossary():
+    headings = [line for page in CHAPTERS for line in read(page).splitlines() if line.startswith("#")]
+    assert [heading for heading in headings if "{term}" in heading] == []
