@@ -547,7 +547,7 @@ def test_player_moves_a_frame_at_a_time_where_less_motion_is_wanted(page):
         button.click()
         shown.append(output.inner_text())
     assert shown == [f"level <{level}>" for level in (*LEVELS[1:], LEVELS[0])]
-        assert button.inner_text() == "Next"
+    assert button.inner_text() == "Next"
     page.emulate_media(reduced_motion="no-preference")
     assert button.inner_text() == "Play"
 
