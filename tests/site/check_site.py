@@ -147,6 +147,7 @@ def findings(browser, address, script):
     for width in (1280, 375):
         context = browser.new_context(viewport={"width": width, "height": 800}, reduced_motion="reduce")
         try:
+            context.set_default_timeout(120_000)
             page = context.new_page()
             page.goto(address, wait_until="load")
             page.add_style_tag(content="* { transition: none !important; animation: none !important; }")
