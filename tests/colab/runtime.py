@@ -23,10 +23,12 @@ from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
 
 ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT / "notebooks"))
+from execute import CELL_TIMEOUT, KERNEL_ENVIRONMENT  # noqa: E402
+
 CONSTRAINTS = Path(__file__).with_name("constraints.txt")
 COLABS_PYTHON = (3, 13)
 KERNEL = "coursekit-colab"
-CELL_TIMEOUT = 900
 REQUIREMENT = re.compile(r'%pip install -q "(coursekit @ git\+[^"]+)"')
 LIST_VERSIONS = (
     "import importlib.metadata as m, json;"
@@ -170,7 +172,7 @@ def runs(path, python, wheel, folder):
             notebook, kernel_name=KERNEL, timeout=CELL_TIMEOUT, resources={"metadata": {"path": here}}
         )
         try:
-            client.execute(env=environment | {"TQDM_DISABLE": "1"})
+            client.execute(env=environment | KERNEL_ENVIRONMENT)
         except (CellExecutionError, CellTimeoutError, DeadKernelError) as error:
             trouble = str(error)
     name = path.relative_to(ROOT / "notebooks") if path.is_relative_to(ROOT / "notebooks") else path
