@@ -64,6 +64,7 @@ def print_page(browser, html, name):
         raise FileNotFoundError(f"{source} is not built; run `make book` first")
     target.parent.mkdir(exist_ok=True)
     context = browser.new_context(color_scheme="light")
+    context.set_default_timeout(120_000)
     try:
         page = context.new_page()
         page.goto(source.resolve().as_uri(), wait_until="load")

@@ -6,7 +6,7 @@ import pytest
 
 pytestmark = [pytest.mark.browser, pytest.mark.needs("chromium")]
 
-PAGES = ["book/index.html", "book/vae.html", "book/gan_theory.html", "book/provenance.html", "notebooks/vae.html"]
+PAGES = ["book/index.html", "book/gan_theory.html", "book/provenance.html", "notebooks/vae.html"]
 TYPESET = "Promise.all([window.MathJax?.startup?.promise, document.fonts.ready]).then(() => 0)"
 UNTYPESET = """[...document.querySelectorAll('.math')].filter(node => !node.querySelector('mjx-container')).length"""
 EMPTY_IMAGES = """async () => {
@@ -28,6 +28,7 @@ def folder(html, tmp_path_factory):
 def reader(browser):
     """A page, the addresses that are no file, and what went wrong."""
     context = browser.new_context()
+    context.set_default_timeout(120_000)
     page, elsewhere, errors = context.new_page(), [], []
 
     def route(route):

@@ -52,7 +52,7 @@ def test_every_page_has_a_preview_with_a_card_that_exists(soups, html):
             continue
         card = content(soup, "og:image")
         there = card.startswith("https://") or (html / urljoin(page, card)).is_file()
-        title = soup.find("h1").get_text().strip().removesuffix("#").strip()
+        title = (soup.select_one("article h1") or soup.find("h1")).get_text().strip().removesuffix("#").strip()
         alike = re.sub(r"\W+", "", content(soup, "og:title")) == re.sub(r"\W+", "", title)
         if not (there and (alike or page in ("genindex.html", "search.html"))):
             wrong.append((page, card, content(soup, "og:title")))
@@ -159,6 +159,7 @@ def test_the_first_page_weighs_less_than_one_and_a_half_megabytes(html, browser)
     sent = []
     with check_site.served(html, sent) as address:
         context = browser.new_context()
+        context.set_default_timeout(120_000)
         page = context.new_page()
         page.goto(f"{address}/{FIRST_PAGE}", wait_until="networkidle")
         context.close()
@@ -204,6 +205,7 @@ def test_a_lost_reader_gets_home_and_to_the_search_from_any_depth(html, host, br
     if BeautifulSoup((html / "404.html").read_text(encoding="utf-8"), "html.parser").find("base"):
         pytest.skip("built for one address only, to which its links lead")
     context = browser.new_context()
+    context.set_default_timeout(120_000)
     page = context.new_page()
     assert page.goto(f"{host}/{lost}").status == 404
     page.wait_for_selector("base", state="attached")
