@@ -133,8 +133,10 @@ def served(html, sent=None):
 
 
 def pages_of(html):
-    found = (path.relative_to(html).as_posix() for path in Path(html).rglob("*.html"))
-    return sorted(page for page in found if not page.startswith("_static/") and page != "index.html")
+    """All pages, the small ones first: they take seconds, the largest minutes."""
+    paths = sorted(Path(html).rglob("*.html"), key=lambda path: path.stat().st_size)
+    found = (path.relative_to(html).as_posix() for path in paths)
+    return [page for page in found if not page.startswith("_static/") and page != "index.html"]
 
 
 # -- axe -------------------------------------------------------------------------------------------
