@@ -391,13 +391,14 @@ def test_a_finger_drags_a_handle_and_does_not_scroll_the_page(browser, address):
     page = context.new_page()
     page.goto(f"{address}/{PAGE}", wait_until="domcontentloaded", timeout=LOADING)
     game = Game(page)
+    page.evaluate("MathJax.startup.promise.then(() => 0)")  # moves what is below it
     game.show_picture()
     touch = context.new_cdp_session(page)
-    scrolled, (x, y) = page.evaluate("scrollY"), game.handle("g-peak-1")
+    scrolled, (x, y), unit = page.evaluate("scrollY"), game.handle("g-peak-1"), game.unit()
     down = 60
     touch.send("Input.dispatchTouchEvent", {"type": "touchStart", "touchPoints": [{"x": x, "y": y}]})
     for part in (0.25, 0.5, 0.75, 1):
-        point = {"x": x + part * game.unit(), "y": y + part * down}
+        point = {"x": x + part * unit, "y": y + part * down}
         touch.send("Input.dispatchTouchEvent", {"type": "touchMove", "touchPoints": [point]})
     touch.send("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
     assert game.player("g")["means"][0] == pytest.approx(-0.5, abs=0.051)

@@ -21,11 +21,12 @@
 
   /* Log density of share * N(means[0], widths[0]^2) + (1 - share) * N(means[1], widths[1]^2). */
   const logMixture = (x, {share, means, widths}) => {
-    const offsets = [share, 1 - share].map((part, k) => Math.log(part) - Math.log(widths[k] * Math.sqrt(2 * Math.PI)));
+    const offset = (part, k) => Math.log(part) - Math.log(widths[k] * Math.sqrt(2 * Math.PI));
+    const [first, second] = [offset(share, 0), offset(1 - share, 1)];
     return Float64Array.from(x, at => {
-      const [a, b] = offsets.map((offset, k) => offset - 0.5 * ((at - means[k]) / widths[k]) ** 2);
-      const larger = Math.max(a, b);
-      return larger + Math.log(Math.exp(a - larger) + Math.exp(b - larger));
+      const a = first - 0.5 * ((at - means[0]) / widths[0]) ** 2;
+      const b = second - 0.5 * ((at - means[1]) / widths[1]) ** 2;
+      return Math.max(a, b) + Math.log1p(Math.exp(-Math.abs(a - b)));
     });
   };
 

@@ -268,6 +268,8 @@
     })));
     const lifted = svg("g", {"aria-hidden": "true"}, ...handles.map(handle => handle.group));
     node.append(lifted);
+    // A browser may begin to scroll in spite of touch-action, and end the drag.
+    lifted.addEventListener("touchstart", event => event.preventDefault(), {passive: false});
     // Handles may lie on each other: the nearest is meant, and of two in one place the generator's.
     lifted.addEventListener("pointerdown", event => {
       if (event.button || dragged) return;
@@ -295,7 +297,7 @@
     const first = nearest(LOW), last = nearest(HIGH);
     const line = (y, wanted = () => true) => {
       let text = "", down = false;
-      for (let i = first; i <= last; i++) {
+      for (let i = first; i <= last; i += 2) {
         if (wanted(i)) text += `${down ? "L" : "M"}${toX(X[i]).toFixed(1)} ${y(i).toFixed(1)}`;
         down = wanted(i);
       }
