@@ -128,6 +128,12 @@ def test_a_record_that_feeds_no_page_is_a_warning(build):
     assert "forgotten.json: no page shows" in warnings and "demo.json" not in warnings
 
 
+def test_a_record_names_only_the_places_that_show_it(build):
+    chapter = "# Chapter\n\n## One\n\n{result}`demo/beta-1/kl`\n\n## Other\n\n{result}`second/beta-4/kl`\n"
+    page, _, _ = build(chapter, records=("demo", "second"))
+    assert items(page, "feeds") == ["Chapter; 1 number: One", "Chapter; 1 number: Other"]
+
+
 def test_a_figure_of_no_record_is_a_warning_at_its_page(build):
     _, _, warnings = build(chapter=f"# Chapter\n\n{FIGURE}", records=())
     assert "chapter.md" in warnings and "what demo.json should tell" in warnings

@@ -66,6 +66,7 @@ def meta(soup):
 def test_a_page_is_previewed_by_its_own_words_and_the_card(build):
     parse, _ = build(ADDRESS)
     tags = meta(parse("pages/start.html"))
+    assert len(parse("pages/start.html").find_all("meta", attrs={"name": "description"})) == 1
     assert tags["description"] == tags["og:description"] == "What this page is about, & more, in 'one' good sentence."
     assert tags["og:title"] == "Start" and tags["og:type"] == "website" and tags["og:site_name"] == "The course"
     assert tags["og:url"] == f"{ADDRESS}/pages/start.html"
