@@ -1,4 +1,4 @@
-"""Names for what the theme leaves without one: the arrows that unfold the table of contents."""
+"""What the theme and Sphinx leave undone for readers who hear a page: names of arrows, roles of entries."""
 
 import re
 
@@ -33,6 +33,13 @@ def with_names(markup):
     return ARROW.sub(label, markup)
 
 
+def modernise_roles(app, pagename, templatename, context, doctree):
+    """An entry of the bibliography is an item of its list; the role that Sphinx gives it is deprecated."""
+    if context.get("body"):
+        context["body"] = context["body"].replace('role="doc-biblioentry"', 'role="listitem"')
+
+
 def setup(app):
     app.connect("html-page-context", name_arrows, priority=900)
+    app.connect("html-page-context", modernise_roles)
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}

@@ -1,4 +1,4 @@
-"""book/_ext/accessible.py: names for what the theme leaves without one."""
+"""book/_ext/accessible.py: names of arrows, roles of entries."""
 
 import accessible
 from bs4 import BeautifulSoup
@@ -30,3 +30,10 @@ def test_a_theme_without_such_a_function_is_left_alone():
     context = {}
     accessible.name_arrows(None, "page", "page.html", context, None)
     assert context == {}
+
+
+def test_an_entry_of_the_bibliography_is_an_item_of_its_list():
+    context = {"body": '<div role="list" class="citation-list"><div role="doc-biblioentry">Paper</div></div>'}
+    accessible.modernise_roles(None, "page", "page.html", context, None)
+    assert context["body"] == '<div role="list" class="citation-list"><div role="listitem">Paper</div></div>'
+    accessible.modernise_roles(None, "search", "search.html", {}, None)

@@ -180,13 +180,15 @@ def run_axe(program, address, pages, complete):
             new = {}
             for one in found:
                 if one["known"] < 0:
-                    new.setdefault((one["rule"], one["selector"], one["help"]), []).append(
-                        (one["width"], one["scheme"])
-                    )
-            faults += len(new)
-            print(f"axe {page}: {len(new) or 'nothing'}", flush=True)
-            for (rule, selector, help), where in new.items():
-                print(f"    {rule} at {selector} ({', '.join(f'{width} {scheme}' for width, scheme in where)}): {help}")
+                    where = new.setdefault((one["rule"], one["help"]), {}).setdefault(one["selector"], [])
+                    where.append(f"{one['width']} {one['scheme']}")
+            count = sum(map(len, new.values()))
+            faults += count
+            print(f"axe {page}: {count or 'nothing'}", flush=True)
+            for (rule, help), places in new.items():
+                print(f"    {rule}: {help}; {len(places)} places, such as")
+                for selector, where in list(places.items())[:5]:
+                    print(f"        {selector} ({', '.join(where)})")
         browser.close()
     for index, (rule, selector, _) in enumerate(KNOWN):
         print(f"axe, known: {rule} at {selector}: {met[index]} times")
