@@ -490,16 +490,11 @@ def test_a_frozen_d_keeps_its_values_while_the_densities_move(open_game):
 def test_the_numbers_are_spoken_once_when_the_reader_pauses(open_game):
     game = open_game()
     status = game.app.get_by_role("status")
-    game.app.evaluate(
-        """app => {
-            window.spoken = [];
-            const status = app.querySelector("[role=status]");
-            new MutationObserver(() => spoken.push(status.textContent)).observe(status, {childList: true});
-        }"""
-    )
-    centre = game.slider("g", "Centre of hump 1")
-    centre.evaluate(
+    game.slider("g", "Centre of hump 1").evaluate(
         """slider => {
+            window.spoken = [];
+            const status = slider.closest(".interactive-app").querySelector("[role=status]");
+            new MutationObserver(() => spoken.push(status.textContent)).observe(status, {childList: true});
             for (let i = 1; i <= 10; i++) {
                 slider.value = i / 10;
                 slider.dispatchEvent(new Event("input"));

@@ -184,7 +184,7 @@
     const say = found => {
       const {kind} = state.own;
       const where = found.crossings.length
-        ? `The curves cross at x = ${found.crossings.map(x => print(x, 1)).join(", ")}.`
+        ? `The curves cross at x = ${found.crossings.map(x => print(x, 2)).join(", ")}.`
         : found.jsd < 1e-9 ? "The densities are equal, and D star is one half." : "The curves do not cross.";
       return `JSD ${print(found.jsd)}, C of G ${print(found.criterion)}, V of ${
         kind === "constant" ? "your constant D" : "the frozen D"} ${print(found.value)} nats. ${where}`;
