@@ -2,7 +2,7 @@
 
 - `{result}` and `{results-table}` put measured numbers from `book/results/*.json` on a page.
 - Every theorem links the tests that check it, shown on pages made from the test files.
-- sphinx-thebe's script, which asks another host, is dropped.
+- sphinx-thebe's script, which asks another host, is dropped, and so is the theme's heavy script of icons.
 """
 
 import ast
@@ -282,6 +282,19 @@ def drop_thebe(app, pagename, templatename, context, doctree):
     ]
 
 
+ICON_SCRIPT = re.compile(r'\s*<script defer src="[^"]*/scripts/fontawesome\.js[^"]*"></script>')
+
+
+def drop_icon_script(app, exception):
+    """The theme draws its icons with a font, and then again with a script of 1.5 MB."""
+    if exception or app.builder.format != "html":
+        return
+    for path in Path(app.outdir).rglob("*.html"):
+        text = path.read_text(encoding="utf-8")
+        if ICON_SCRIPT.search(text):
+            path.write_text(ICON_SCRIPT.sub("", text), encoding="utf-8")
+
+
 def setup(app):
     app.add_config_value("coursekit_results", "book/results", "env")
     app.add_config_value("coursekit_tests", "tests", "env")
@@ -293,4 +306,5 @@ def setup(app):
         app.connect("autodoc-process-docstring", adapt_docstring, priority=400)
     app.connect("html-collect-pages", check_pages)
     app.connect("html-page-context", drop_thebe, priority=900)
+    app.connect("build-finished", drop_icon_script)
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}

@@ -158,6 +158,21 @@ def test_the_script_that_asks_another_host_is_dropped():
     assert context["script_files"] == [kept]
 
 
+def test_the_script_of_icons_that_a_font_draws_already_is_dropped(tmp_path):
+    class App:
+        outdir = tmp_path
+
+        class builder:
+            format = "html"
+
+    (tmp_path / "book").mkdir()
+    kept = '<head>\n  <script src="../_static/doctools.js"></script></head>'
+    script = '<script defer src="../_static/scripts/fontawesome.js?digest=55c2"></script>'
+    (tmp_path / "book" / "page.html").write_text(kept.replace("<head>", f"<head>\n  {script}"))
+    coursekit_book.drop_icon_script(App, None)
+    assert (tmp_path / "book" / "page.html").read_text() == kept
+
+
 def test_a_docstring_links_labels_of_the_book_and_keeps_its_stars():
     lines = ["Noise (n, *shape), see eq-vae-elbo and `thm-gap`.", "`**options` are *all* passed on"]
     coursekit_book.adapt_docstring(None, "function", "f", None, None, lines)

@@ -33,11 +33,6 @@ FLAGS += ["--disable-component-update"]
 ALONE = "--host-resolver-rules={quote}MAP * ~NOTFOUND , EXCLUDE 127.0.0.1{quote}"
 
 KNOWN = [
-    (
-        "label-content-name-mismatch",
-        ".theme-switch-button",
-        "its name is Color mode; the titles of the three icons, of which one is shown, are no part of it",
-    ),
     ("label-content-name-mismatch", ".search-button-field", "its name is Search; the shortcut beside it is no part"),
     ("region", ".bd-sidebar-primary *", "the theme puts logo and search of the sidebar into no landmark"),
 ]

@@ -153,6 +153,10 @@ def test_what_is_served_compressed_is_what_lies_on_disk(tmp_path):
     assert sent[0][1] < 100 and sent[1][1] == 5000
 
 
+def test_no_page_loads_the_theme_s_script_of_icons(soups):
+    assert not [page for page, soup in soups.items() if "fontawesome.js" in str(soup.head)]
+
+
 @pytest.mark.browser
 @pytest.mark.needs("chromium")
 def test_the_first_page_weighs_less_than_one_and_a_half_megabytes(html, browser):
