@@ -541,7 +541,7 @@ def test_player_moves_a_frame_at_a_time_where_less_motion_is_wanted(page):
     button, output = first.locator("button"), first.locator("output")
     first.get_by_role("slider").press("Home")
     page.emulate_media(reduced_motion="reduce")
-    assert button.inner_text() == "Next"
+    first.get_by_role("button", name="Next").wait_for()
     shown = []
     for _ in range(len(LEVELS)):
         button.click()
@@ -549,7 +549,7 @@ def test_player_moves_a_frame_at_a_time_where_less_motion_is_wanted(page):
     assert shown == [f"level <{level}>" for level in (*LEVELS[1:], LEVELS[0])]
     assert button.inner_text() == "Next"
     page.emulate_media(reduced_motion="no-preference")
-    assert button.inner_text() == "Play"
+    first.get_by_role("button", name="Play").wait_for()
 
 
 @pytest.mark.browser
