@@ -1,13 +1,10 @@
 """book/_ext/coursekit_book.py, on a book of one page."""
 
-import io
 import json
 from pathlib import Path
 
 import coursekit_book
 import pytest
-from sphinx.application import Sphinx
-from sphinx.util.docutils import docutils_namespace, patch_docutils
 
 RECORD = {
     "chapter": "demo",
@@ -45,7 +42,7 @@ It is a divergence.
 
 
 @pytest.fixture
-def build(tmp_path):
+def build(tmp_path, sphinx_build):
     """Build one page of Markdown; returns its HTML, the site's folder and the warnings."""
 
     def build(text):
@@ -55,22 +52,15 @@ def build(tmp_path):
         (source / "results" / "demo.json").write_text(json.dumps(RECORD))
         (source / "tests" / "test_demo.py").write_text(TEST_FILE)
         (source / "index.md").write_text(text)
-        warnings = io.StringIO()
         config = {
             "extensions": ["myst_parser", "sphinx_proof", "coursekit_book"],
-            "myst_enable_extensions": ["dollarmath"],
             "coursekit_results": "results",
             "coursekit_tests": "tests",
             "exclude_patterns": ["tests"],
-            "html_theme": "basic",
         }
         html = tmp_path / "html"
-        with patch_docutils(), docutils_namespace():
-            Sphinx(
-                source, None, html, tmp_path / "doctrees", "html",
-                confoverrides=config, status=None, warning=warnings,
-            ).build()  # fmt: skip
-        return (html / "index.html").read_text(), html, warnings.getvalue()
+        warnings = sphinx_build(source, html, config)
+        return (html / "index.html").read_text(), html, warnings
 
     return build
 

@@ -1,13 +1,10 @@
 """book/_ext/interactive.py, on a book of two pages."""
 
-import io
 import re
 from pathlib import Path
 
 import interactive
 import pytest
-from sphinx.application import Sphinx
-from sphinx.util.docutils import docutils_namespace, patch_docutils
 
 EXTRA = Path(__file__).resolve().parents[2] / "book" / "_extra"
 PNG = bytes.fromhex(
@@ -27,7 +24,7 @@ It moves.
 
 
 @pytest.fixture
-def build(tmp_path):
+def build(tmp_path, sphinx_build):
     """Build the text as the page `deep/page.md`; returns its HTML, that of the other page, and the warnings."""
 
     def build(text, builder="html"):
@@ -36,20 +33,10 @@ def build(tmp_path):
         (source / "index.md").write_text("# Home\n\n```{toctree}\ndeep/page\n```\n")
         (source / "deep" / "still.png").write_bytes(PNG)
         (source / "deep" / "page.md").write_text(f"# Page\n\n{text}")
-        warnings = io.StringIO()
-        config = {
-            "extensions": ["myst_parser", "interactive"],
-            "myst_enable_extensions": ["dollarmath"],
-            "html_theme": "basic",
-        }
         out = tmp_path / builder
-        with patch_docutils(), docutils_namespace():
-            Sphinx(
-                source, None, out, tmp_path / "doctrees", builder,
-                confoverrides=config, status=None, warning=warnings,
-            ).build()  # fmt: skip
+        warnings = sphinx_build(source, out, {"extensions": ["myst_parser", "interactive"]}, builder)
         pages = [page for name in ("deep/page", "index") for page in out.glob(f"{name}.*")]
-        return *(page.read_text() for page in pages), warnings.getvalue()
+        return *(page.read_text() for page in pages), warnings
 
     return build
 

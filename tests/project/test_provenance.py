@@ -1,13 +1,10 @@
 """book/_ext/provenance.py, on a book of two pages."""
 
-import io
 import json
 
 import provenance
 import pytest
 from bs4 import BeautifulSoup
-from sphinx.application import Sphinx
-from sphinx.util.docutils import docutils_namespace, patch_docutils
 
 RUN = {
     "command": "python book/results/demo.py",
@@ -40,7 +37,7 @@ PNG = bytes.fromhex(
 
 
 @pytest.fixture
-def build(tmp_path):
+def build(tmp_path, sphinx_build):
     """Build the chapter beside the page of origins; returns that page, parsed, and the warnings."""
 
     def build(chapter=CHAPTER, records=("demo",), url="https://example.org/book"):
@@ -54,23 +51,16 @@ def build(tmp_path):
         (source / "index.md").write_text("# Start\n\n```{toctree}\nchapter\norigins\n```\n")
         (source / "chapter.md").write_text(chapter)
         (source / "origins.md").write_text("# Origins\n\n```{provenance}\n```\n")
-        warnings = io.StringIO()
         config = {
             "extensions": ["myst_parser", "sphinx_proof", "provenance"],
-            "myst_enable_extensions": ["dollarmath"],
             "coursekit_results": "results",
             "coursekit_tests": "tests",
             "html_theme": "alabaster",
             "html_theme_options.repository_url": url,
         }
         html = tmp_path / "html"
-        with patch_docutils(), docutils_namespace():
-            app = Sphinx(
-                source, None, html, tmp_path / "doctrees", "html",
-                confoverrides=config, status=None, warning=warnings,
-            )  # fmt: skip
-            app.build()
-        said = [line for line in warnings.getvalue().splitlines() if "theme option 'repository_url'" not in line]
+        warnings = sphinx_build(source, html, config)
+        said = [line for line in warnings.splitlines() if "theme option 'repository_url'" not in line]
         return BeautifulSoup((html / "origins.html").read_text(), "html.parser"), html, "\n".join(said)
 
     return build

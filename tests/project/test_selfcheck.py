@@ -1,14 +1,11 @@
 """book/_ext/selfcheck.py on a book of one page, and the questions and the glossary of this book."""
 
-import io
 import re
 from pathlib import Path
 
 import pytest
 import selfcheck
 from bs4 import BeautifulSoup
-from sphinx.application import Sphinx
-from sphinx.util.docutils import docutils_namespace, patch_docutils
 
 BOOK = Path(__file__).resolve().parents[2] / "book"
 GOOD = """# Page
@@ -29,26 +26,20 @@ GOOD = """# Page
 
 
 @pytest.fixture
-def build(tmp_path):
+def build(tmp_path, sphinx_build):
     """Build one page of Markdown; returns its soup and the warnings."""
 
     def build(text):
         source = tmp_path / "source"
         source.mkdir()
         (source / "index.md").write_text(text, encoding="utf-8")
-        warnings = io.StringIO()
         config = {
             "extensions": ["myst_parser", "selfcheck"],
             "myst_enable_extensions": ["dollarmath", "tasklist"],
-            "html_theme": "basic",
         }
         html = tmp_path / "html"
-        with patch_docutils(), docutils_namespace():
-            Sphinx(
-                source, None, html, tmp_path / "doctrees", "html",
-                confoverrides=config, status=None, warning=warnings,
-            ).build()  # fmt: skip
-        return BeautifulSoup((html / "index.html").read_text(encoding="utf-8"), "html.parser"), warnings.getvalue()
+        warnings = sphinx_build(source, html, config)
+        return BeautifulSoup((html / "index.html").read_text(encoding="utf-8"), "html.parser"), warnings
 
     return build
 

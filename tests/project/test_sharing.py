@@ -1,7 +1,6 @@
 """book/_ext/sharing.py, on a book of two pages, and how to cite the course."""
 
 import importlib
-import io
 import struct
 import tomllib
 from pathlib import Path
@@ -12,8 +11,6 @@ import sharing
 import stamp
 import yaml
 from bs4 import BeautifulSoup
-from sphinx.application import Sphinx
-from sphinx.util.docutils import docutils_namespace, patch_docutils
 
 ROOT = Path(__file__).resolve().parents[2]
 DESCRIBED = (
@@ -28,7 +25,7 @@ ADDRESS = "https://example.org/course"
 
 
 @pytest.fixture
-def build(tmp_path, monkeypatch):
+def build(tmp_path, monkeypatch, sphinx_build):
     """Build the two pages; returns a function that parses one of the site's files, and its folder."""
 
     def build(address="", base=""):
@@ -38,22 +35,15 @@ def build(tmp_path, monkeypatch):
         (source / "pages" / "lesson.md").write_text(LESSON)
         (source / "CITATION.cff").write_text((ROOT / "CITATION.cff").read_text(encoding="utf-8"), encoding="utf-8")
         monkeypatch.setenv("COURSEKIT_BASEURL", address)
-        warnings, html = io.StringIO(), tmp_path / "html"
+        html = tmp_path / "html"
         config = {
             "extensions": ["myst_parser", "sharing"],
-            "myst_enable_extensions": ["dollarmath"],
             "root_doc": "pages/start",
-            "html_theme": "basic",
             "html_title": "The course",
             "html_baseurl": base,
             "copyright": "2026",
         }
-        with patch_docutils(), docutils_namespace():
-            Sphinx(
-                source, None, html, tmp_path / "doctrees", "html",
-                confoverrides=config, status=None, warning=warnings,
-            ).build()  # fmt: skip
-        assert warnings.getvalue() == ""
+        assert sphinx_build(source, html, config) == ""
         return lambda page: BeautifulSoup((html / page).read_text(encoding="utf-8"), "html.parser"), html
 
     return build

@@ -1,5 +1,6 @@
 """The built website on localhost, and a real browser that can reach nothing else."""
 
+import contextlib
 import functools
 import http.server
 import os
@@ -47,8 +48,25 @@ def pages(html):
 @pytest.fixture(scope="session")
 def address(html):
     """Address of the served site."""
-    handler = functools.partial(QuietHandler, directory=str(html))
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+    with serve(QuietHandler, html) as address:
+        yield address
+
+
+@pytest.fixture(scope="session")
+def quiet_handler():
+    """What `serve_folder` takes: a class of handlers that log nothing."""
+    return QuietHandler
+
+
+@pytest.fixture(scope="session")
+def serve_folder():
+    """`with serve_folder(handler, folder) as address:` serves a folder on localhost."""
+    return serve
+
+
+@contextlib.contextmanager
+def serve(handler, folder):
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(handler, directory=str(folder))) as server:
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
         yield f"http://127.0.0.1:{server.server_port}"

@@ -1,11 +1,8 @@
 """What surrounds the text of every page: description, preview, buttons, origins, the way back when lost."""
 
-import functools
-import http.server
 import importlib.util
 import json
 import re
-import threading
 from pathlib import Path
 from urllib.parse import unquote, urldefrag, urljoin
 
@@ -175,12 +172,12 @@ def test_the_first_page_weighs_less_than_one_and_a_half_megabytes(html, browser)
 
 
 @pytest.fixture(scope="module")
-def host(html, tmp_path_factory):
+def host(html, tmp_path_factory, quiet_handler, serve_folder):
     """Address of a host that serves the site in a sub-folder, and 404.html for whatever is not there."""
     root = tmp_path_factory.mktemp("host")
     (root / "course").symlink_to(html, target_is_directory=True)
 
-    class Handler(http.server.SimpleHTTPRequestHandler):
+    class Handler(quiet_handler):
         def send_error(self, code, *arguments):
             body = (html / "404.html").read_bytes()
             self.send_response(code)
@@ -190,16 +187,8 @@ def host(html, tmp_path_factory):
             if self.command == "GET":
                 self.wfile.write(body)
 
-        def log_message(self, *arguments):
-            pass
-
-    handler = functools.partial(Handler, directory=str(root))
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        yield f"http://127.0.0.1:{server.server_port}"
-        server.shutdown()
-        thread.join()
+    with serve_folder(Handler, root) as address:
+        yield address
 
 
 @pytest.mark.browser
