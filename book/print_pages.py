@@ -48,6 +48,11 @@ def chapters(root=ROOT):
     return [page["file"] for part in toc["parts"] if part["caption"] == "Chapters" for page in part["chapters"]]
 
 
+def find_browser():
+    """Path of the system's Chromium, or None."""
+    return next(filter(None, map(shutil.which, BROWSERS)), None)
+
+
 def print_page(browser, html, name):
     """Write `pdf/<last part of name>.pdf`, then link it from the page; returns the file.
 
@@ -100,7 +105,7 @@ def with_link(text, address):
 
 
 def main(names, html=HTML):
-    program = next(filter(None, map(shutil.which, BROWSERS)), None)
+    program = find_browser()
     if program is None:
         return f"Printing needs Chromium; found none of {', '.join(BROWSERS)}"
     from playwright.sync_api import sync_playwright

@@ -59,13 +59,18 @@ def format_values(values, spec):
     return mean if low == high else f"{mean} ({low} to {high})"
 
 
+def machine(run):
+    """Device and threads of a run."""
+    return f"{run['device']}, {run['threads']} thread{'s' * (run['threads'] > 1)}"
+
+
 def describe_runs(record, cases):
     """One sentence on where the numbers of these cases come from."""
     rows = [row for row in record["rows"] if row["case"] in cases]
     runs = [record["runs"][index] for index in sorted({row["run"] for row in rows})]
     seeds = sorted({row["seed"] for row in rows if "seed" in row})
     rounds = {row["round"] for row in rows if "round" in row}
-    machines = _unique(f"{run['device']}, {run['threads']} thread{'s' * (run['threads'] > 1)}" for run in runs)
+    machines = _unique(map(machine, runs))
     dates = _unique(run["date"] for run in runs)
     commits = _unique(run["commit"] for run in runs)
     data = _unique(source for run in runs for source in run["data"].values())

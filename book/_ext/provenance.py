@@ -5,9 +5,9 @@ cannot fall behind either. A file that feeds no page, and a figure whose numbers
 are warnings.
 """
 
-import json
 from pathlib import Path
 
+from coursekit_book import load_record, machine
 from docutils import nodes
 from sphinx import addnodes
 from sphinx.util import logging
@@ -100,7 +100,7 @@ class Provenance(SphinxDirective):
         found = [summary()]
         for path in _record_files(self.env):
             self.env.note_dependency(str(path))
-            found.append(self._section(path, json.loads(path.read_text(encoding="utf-8"))))
+            found.append(self._section(path, load_record(path.parent, path.stem)))
         return found
 
     def _section(self, path, record):
@@ -125,7 +125,7 @@ class Provenance(SphinxDirective):
         facts = [
             ("Command", [nodes.literal(run["command"], run["command"])]),
             (_repeats(rows), []),
-            ("Machine", [nodes.Text(f"{run['device']}, {_count(run['threads'], 'thread')}")]),
+            ("Machine", [nodes.Text(machine(run))]),
             ("Made", [nodes.Text(f"{run['date']}, commit "), commit, nodes.Text(f", {changes}")]),
             ("Data", [nodes.Text(", ".join(run["data"].values()) or "drawn by the script")]),
             ("Versions", [nodes.Text(versions)]),

@@ -49,14 +49,13 @@ def main(argv=None):
     before = versions(python)
     paths = [path.resolve() for path in options.notebooks] or all_notebooks()
     install(python, paths[0], wheel)
-    changes = changed(before, versions(python))
+    after = versions(python)
+    changes = changed(before, after)
     for line in changes:
         print(line)
     if changes:
         sys.exit("installing coursekit changes what Colab has installed")
-    print(
-        f"installing coursekit changes none of {len(before)} packages, and adds {len(versions(python)) - len(before)}"
-    )
+    print(f"installing coursekit changes none of {len(before)} packages, and adds {len(after) - len(before)}")
     failed = [path.name for path in paths if not runs(path, python, wheel, options.folder)]
     if failed:
         sys.exit(f"failed in Colab's runtime: {', '.join(failed)}")

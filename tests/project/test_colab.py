@@ -7,14 +7,10 @@ from pathlib import Path
 
 import nbformat
 import pytest
+import runtime
 import stamp
 
 ROOT = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT / "tests" / "colab"))
-import runtime  # noqa: E402
-
-sys.path.pop(0)
-
 LINK = re.compile(re.escape(stamp.COLAB) + r"([\w.-]+/[\w.-]+)/blob/([\w.-]+)/([\w./-]+\.ipynb)")
 WHEEL = Path("/somewhere/coursekit-1.0-py3-none-any.whl")
 

@@ -13,20 +13,21 @@ import argparse
 import collections
 import functools
 import gzip
-import http.server
 import json
 import os
 import shutil
 import subprocess
 import sys
 import tempfile
-import threading
-from contextlib import contextmanager
 from pathlib import Path
 
+from _serving import QuietHandler, serve
+
 ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT / "book"))
+from print_pages import BROWSERS, find_browser  # noqa: E402
+
 TOOLS = ROOT / ".tools" / "node_modules"
-BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 FLAGS = ["--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking"]
 FLAGS += ["--disable-component-update"]
 # No page reaches another host.
@@ -78,7 +79,7 @@ def compressed(path, changed):
     return gzip.compress(Path(path).read_bytes(), compresslevel=6, mtime=0)
 
 
-class CompressingHandler(http.server.SimpleHTTPRequestHandler):
+class CompressingHandler(QuietHandler):
     """Serves text compressed, as hosts of static sites do, and counts what it sends."""
 
     protocol_version = "HTTP/1.1"
@@ -110,23 +111,10 @@ class CompressingHandler(http.server.SimpleHTTPRequestHandler):
         if self.sent is not None:
             self.sent.append((self.path, len(body)))
 
-    def log_message(self, *arguments):
-        pass
 
-
-@contextmanager
 def served(html, sent=None):
     """Address of the site while it is served; `sent` collects `(path, bytes)` of each answer."""
-    handler = functools.partial(CompressingHandler, directory=str(html), sent=sent)
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        server.daemon_threads = True
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        try:
-            yield f"http://127.0.0.1:{server.server_port}"
-        finally:
-            server.shutdown()
-            thread.join()
+    return serve(functools.partial(CompressingHandler, directory=str(html), sent=sent))
 
 
 def pages_of(html):
@@ -249,7 +237,7 @@ def main(arguments=None):
     parser.add_argument("--html", type=Path, default=ROOT / "_build" / "html")
     parser.add_argument("--only", choices=["axe", "lighthouse"])
     options = parser.parse_args(arguments)
-    program = next(filter(None, map(shutil.which, BROWSERS)), None)
+    program = find_browser()
     if program is None:
         return f"This needs Chromium; found none of {', '.join(BROWSERS)}"
     if not (options.html / "search.html").exists():

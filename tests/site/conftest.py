@@ -1,17 +1,15 @@
 """The built website on localhost, and a real browser that can reach nothing else."""
 
-import contextlib
 import functools
-import http.server
 import os
 import subprocess
 import sys
-import threading
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
+from _serving import QuietHandler, serve
 
 ROOT = Path(__file__).resolve().parents[2]
 SOURCES = ("_config.yml", "_toc.yml", "book", "notebooks", "coursekit", "tests")
@@ -48,35 +46,8 @@ def pages(html):
 @pytest.fixture(scope="session")
 def address(html):
     """Address of the served site."""
-    with serve(QuietHandler, html) as address:
+    with serve(functools.partial(QuietHandler, directory=str(html))) as address:
         yield address
-
-
-@pytest.fixture(scope="session")
-def quiet_handler():
-    """What `serve_folder` takes: a class of handlers that log nothing."""
-    return QuietHandler
-
-
-@pytest.fixture(scope="session")
-def serve_folder():
-    """`with serve_folder(handler, folder) as address:` serves a folder on localhost."""
-    return serve
-
-
-@contextlib.contextmanager
-def serve(handler, folder):
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(handler, directory=str(folder))) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        yield f"http://127.0.0.1:{server.server_port}"
-        server.shutdown()
-        thread.join()
-
-
-class QuietHandler(http.server.SimpleHTTPRequestHandler):
-    def log_message(self, *arguments):
-        pass
 
 
 @pytest.fixture(scope="session")

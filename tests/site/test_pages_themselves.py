@@ -1,20 +1,18 @@
 """What surrounds the text of every page: description, preview, buttons, origins, the way back when lost."""
 
-import importlib.util
+import functools
 import json
 import re
 from pathlib import Path
 from urllib.parse import unquote, urldefrag, urljoin
 
+import check_site
 import pytest
 import stamp
+from _serving import QuietHandler, serve
 from bs4 import BeautifulSoup
 
 ROOT = Path(__file__).resolve().parents[2]
-spec = importlib.util.spec_from_file_location("check_site", ROOT / "tests" / "site" / "check_site.py")
-check_site = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(check_site)
-
 FIRST_PAGE = "book/index.html"
 MOST_BYTES = 1_500_000
 
@@ -172,12 +170,12 @@ def test_the_first_page_weighs_less_than_one_and_a_half_megabytes(html, browser)
 
 
 @pytest.fixture(scope="module")
-def host(html, tmp_path_factory, quiet_handler, serve_folder):
+def host(html, tmp_path_factory):
     """Address of a host that serves the site in a sub-folder, and 404.html for whatever is not there."""
     root = tmp_path_factory.mktemp("host")
     (root / "course").symlink_to(html, target_is_directory=True)
 
-    class Handler(quiet_handler):
+    class Handler(QuietHandler):
         def send_error(self, code, *arguments):
             body = (html / "404.html").read_bytes()
             self.send_response(code)
@@ -187,7 +185,7 @@ def host(html, tmp_path_factory, quiet_handler, serve_folder):
             if self.command == "GET":
                 self.wfile.write(body)
 
-    with serve_folder(Handler, root) as address:
+    with serve(functools.partial(Handler, directory=str(root))) as address:
         yield address
 
 

@@ -1,19 +1,15 @@
 """Chapters as PDF: `make pdf`."""
 
-import importlib.util
 import re
 import shutil
 from pathlib import Path
 
+import print_pages
 import pytest
 import yaml
 from bs4 import BeautifulSoup
 
 ROOT = Path(__file__).resolve().parents[2]
-spec = importlib.util.spec_from_file_location("print_pages", ROOT / "book" / "print_pages.py")
-print_pages = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(print_pages)
-
 PAGE = "book/notation"
 BUTTON = """<li>
 <button onclick="window.print()"
