@@ -72,18 +72,19 @@ cli.add_command(grade)
 @click.option("--checkpoint-every", type=click.IntRange(min=1), metavar="STEPS", help="Save to --out on the way.")
 @click.option("--devices", type=click.IntRange(min=1), default=1, show_default=True, help="Processes on this machine.")
 @click.option("--compile", "compile_", is_flag=True, help="Use torch.compile.")
+@click.option("--compile-mode", metavar="MODE", help="Use torch.compile in this mode: reduce-overhead for CUDA graphs.")
 @click.option("--quiet", is_flag=True, help="No progress bar.")
 @click.option("--stream", is_flag=True, help="Decode the images of a folder as they are needed; keep none in memory.")
 @click.option("--workers", type=click.IntRange(min=0), default=2, show_default=True, help="Processes that do that.")
 @_device_options
 def train(
     model, data, size, root, offline, out, epochs, max_steps, settings, resume, checkpoint_every, devices, compile_,
-    quiet, device, precision, stream, workers,
+    compile_mode, quiet, device, precision, stream, workers,
 ):  # fmt: skip
     """Train MODEL and save the run to a file."""
     from coursekit.trainers import TRAINERS
 
-    options = dict(device=device, precision=precision, compile=compile_, devices=devices)
+    options = dict(device=device, precision=precision, compile=compile_mode or compile_, devices=devices)
     trainer_class = TRAINERS[model]
     resuming = resume and out.exists()
     if resuming and settings:

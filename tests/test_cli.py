@@ -43,6 +43,15 @@ def test_train_saves_a_run_with_the_settings_asked_for(saved):
     assert trainer.step == 5 and trainer.data_spec.name == "digits"
 
 
+def test_compile_mode_is_the_trainers(tmp_path, run):
+    code, _, errors = run(
+        "train", "vae", "--data", "digits", "--out", tmp_path / "vae.safetensors", "--max-steps", 1, "--quiet",
+        "--compile-mode", "faster",
+    )  # fmt: skip
+    assert code == 1 and "compile must be one of" in errors and "'reduce-overhead'" in errors
+    assert not list(tmp_path.iterdir())
+
+
 def test_resume_goes_on_from_the_file(saved, run):
     code, printed, errors = run("train", "vae", "--data", "digits", "--out", saved, "--max-steps", 8, "--resume")
     assert code == 0 and "step 8" in printed and "5/8" in errors

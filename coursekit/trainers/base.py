@@ -15,7 +15,14 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from coursekit import checkpoints
 from coursekit.errors import CheckpointError, TrainingDiverged
 from coursekit.trainers.batches import Batch, Data, DataSpec, Feed, as_data, as_pair, describe, to_unit
-from coursekit.trainers.config import TrainerConfig, choose_device, choose_precision, require
+from coursekit.trainers.config import (
+    COMPILE_MODES,
+    TrainerConfig,
+    choose_device,
+    choose_precision,
+    require,
+    require_choice,
+)
 from coursekit.trainers.failures import at_inference, end_with_parent, explained, in_a_step
 from coursekit.trainers.runtime import (
     InterruptFlag,
@@ -47,8 +54,11 @@ class Trainer(ABC):
     precision : str
         ``"auto"`` is ``"bf16-mixed"`` on CUDA that has it and ``"32-true"`` elsewhere; or any
         precision of Lightning Fabric.
-    compile : bool
-        Pass the network through ``torch.compile`` (a slow first step, faster later ones).
+    compile : bool or str
+        Pass the networks through ``torch.compile`` (a slow first step, faster later ones). A string is its mode:
+        ``"reduce-overhead"`` and ``"max-autotune"`` record the networks on CUDA, forward and backward, as CUDA graphs
+        and replay them, which saves the launch of every kernel and keeps the memory of one step for each shape of
+        batch. Elsewhere they record nothing.
     devices : int
         Processes on this machine. Under ``torchrun`` or ``fabric run`` the launcher decides.
     **overrides
@@ -81,6 +91,8 @@ class Trainer(ABC):
         config = config if config is not None else self.Config()
         if not isinstance(config, self.Config):
             raise TypeError(f"{type(self).__name__} takes a {self.Config.__name__}, got {type(config).__name__}")
+        if not isinstance(compile, bool):
+            require_choice("compile", compile, (False, True, *COMPILE_MODES))
         self._own_networks = _taken(overrides, self.NETWORKS)
         fields = {field.name for field in dataclasses.fields(self.Config)}
         unknown = sorted(set(overrides) - fields)
@@ -111,7 +123,7 @@ class Trainer(ABC):
         `data` is a `Data`, or a pair of them."""
 
     def can_compile(self, name):
-        """Whether ``compile=True`` is for the named network: not where a step walks its graph twice."""
+        """Whether ``compile`` is for the named network: not where a step walks its graph twice."""
         return True
 
     @abstractmethod
@@ -287,6 +299,8 @@ class Trainer(ABC):
                 stream = MODULES + len(STREAMS) * self.fabric.global_rank
                 seed_modules(device, stream_seed(self.config.seed, stream, self.step))
                 batch = self._batch(position, *(next(part) for part in batches))
+                if self.compile:
+                    torch.compiler.cudagraph_mark_step_begin()
                 terms = self.training_step(batch)
                 for name, average in self.averages.items():
                     average.update_parameters(self.networks[name])
@@ -491,8 +505,9 @@ class Trainer(ABC):
         raw = self.build_optimizers()
         self._raw_optimizers = raw
         self.optimizers = {name: self.fabric.setup_optimizers(optimizer) for name, optimizer in raw.items()}
+        mode = self.compile if isinstance(self.compile, str) else "default"
         self.compiled = {
-            name: torch.compile(network) if self.compile and self.can_compile(name) else network
+            name: torch.compile(network, mode=mode) if self.compile and self.can_compile(name) else network
             for name, network in self.networks.items()
         }
         self.wrapped = {name: self.fabric.setup_module(network) for name, network in self.compiled.items()}

@@ -4,6 +4,8 @@ from dataclasses import dataclass
 
 import torch
 
+COMPILE_MODES = ("default", "reduce-overhead", "max-autotune", "max-autotune-no-cudagraphs")
+
 
 @dataclass(frozen=True)
 class TrainerConfig:

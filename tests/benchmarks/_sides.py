@@ -53,7 +53,8 @@ def trainings(plain, ours, options, goals, *, prepare=None, compiles=True, untun
     elif not (shutil.which("g++") or shutil.which("clang++")):
         missing["compile"] = "needs a C++ compiler"
     else:
-        sides["compile"] = Side(ours, ours_options | {"compile": True}, counted=False, instead="coursekit")
+        mode = "reduce-overhead" if on == "cuda" else "default"
+        sides["compile"] = Side(ours, ours_options | {"compile": mode}, counted=False, instead="coursekit")
     if has_bf16(on):
         sides["bf16"] = Side(ours, ours_options | {"precision": "bf16-mixed"}, counted=False, instead="coursekit")
     else:

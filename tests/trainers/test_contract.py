@@ -303,6 +303,36 @@ def test_compiled_network_trains_to_the_same_losses(make, data):
     assert losses(compiled) == pytest.approx(losses(fit(make(), data, max_steps=6)), rel=1e-3)
 
 
+@pytest.mark.parametrize(
+    ("asked", "mode"), [(True, "default"), ("reduce-overhead", "reduce-overhead"), ("max-autotune", "max-autotune")]
+)
+def test_networks_are_compiled_in_the_mode_that_was_asked_for_and_every_step_begins_anew(
+    make, data, monkeypatch, asked, mode
+):
+    modes, begun = [], []
+    monkeypatch.setattr(torch, "compile", lambda network, mode: modes.append(mode) or network)
+    monkeypatch.setattr(torch.compiler, "cudagraph_mark_step_begin", lambda: begun.append(True))
+    trainer = fit(make(compile=asked), data, max_steps=3)
+    assert set(modes) == {mode}
+    assert len(modes) == sum(trainer.can_compile(name) for name in trainer.NETWORKS)
+    assert len(begun) == 3
+
+
+def test_unknown_compile_mode_lists_the_known_ones(make):
+    with pytest.raises(ValueError, match="compile must be one of False, True, 'default', .*, got 'faster'"):
+        make(compile="faster")
+
+
+@pytest.mark.cuda
+@pytest.mark.parametrize("mode", ["default", "reduce-overhead"])
+def test_compiled_and_recorded_networks_train_to_the_same_losses_on_cuda(make, data, mode):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        compiled = fit(make(compile=mode, device="cuda", precision="32-true"), data, max_steps=8)
+    eager = fit(make(device="cuda", precision="32-true"), data, max_steps=8)
+    assert losses(compiled) == pytest.approx(losses(eager), rel=1e-3)
+
+
 @pytest.fixture
 def fixed_order(monkeypatch):
     """Sums in a fixed order on CUDA too."""
