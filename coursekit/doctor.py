@@ -1,10 +1,26 @@
-"""What this machine has, and what to fix: the report of ``coursekit doctor``."""
+"""What this machine has, and what to make of it: the report of ``coursekit doctor``, the offer of a GPU."""
 
 import os
 import platform
 from importlib.metadata import PackageNotFoundError, version
 
 _PACKAGES = ("coursekit", "torch", "torchvision", "lightning-fabric", "numpy", "matplotlib", "scikit-learn")
+
+
+def offer_gpu(scale):
+    """Say, where torch has CUDA, what to set in a lesson's first cells; elsewhere nothing.
+
+    Parameters
+    ----------
+    scale : int
+        What the lesson's ``SCALE`` may be there.
+    """
+    import torch
+
+    if torch.cuda.is_available():
+        print(
+            f'There is a GPU. To use it, set SCALE = {scale} and DEVICE = "cuda" in this cell, and run all cells again.'
+        )
 
 
 def lines(report, problems):

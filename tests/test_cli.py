@@ -7,6 +7,7 @@ import sys
 import warnings
 
 import pytest
+import torch
 
 from coursekit import cli, doctor
 from coursekit.trainers import TRAINERS, VAETrainer, load_trainer
@@ -351,3 +352,11 @@ def test_translate_and_sample_refuse_each_others_runs(translator, saved, run, tm
 def test_size_is_for_folders(run, tmp_path):
     code, _, errors = run("train", "vae", "--size", 16, "--out", tmp_path / "vae.safetensors")
     assert code != 0 and "--size and --stream are for folders" in errors
+
+
+@pytest.mark.parametrize(("found", "said"), [(True, 'set SCALE = 10 and DEVICE = "cuda"'), (False, "")])
+def test_a_gpu_is_offered_only_where_there_is_one(monkeypatch, capsys, found, said):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: found)
+    doctor.offer_gpu(scale=10)
+    printed = capsys.readouterr().out
+    assert said in printed and bool(printed) == found

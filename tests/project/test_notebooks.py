@@ -3,15 +3,19 @@
 import ast
 import copy
 import re
+import sys
+import types
 from pathlib import Path
 
 import execute
 import nbformat
 import pytest
 import stamp
+from nbclient import NotebookClient
 
 ROOT = Path(__file__).resolve().parents[2]
 NOTEBOOKS = sorted(path for path in (ROOT / "notebooks").rglob("*.ipynb") if ".ipynb_checkpoints" not in path.parts)
+LESSONS_FOR_GPUS = [path for path in NOTEBOOKS if r"DEVICE = \"cpu\"" in path.read_text(encoding="utf-8")]
 MAX_BYTES = 1_500_000
 MAX_SECONDS = 120
 MAX_CELL_SECONDS = 60
@@ -97,6 +101,47 @@ def test_notebook_keeps_the_rules(path):
 def test_all_notebooks_together_take_at_most_eight_minutes():
     seconds = {path.stem: sum(read(path).metadata.get("coursekit", {}).get("seconds", [])) for path in NOTEBOOKS}
     assert sum(seconds.values()) <= MAX_TOTAL_SECONDS, seconds
+
+
+@pytest.mark.cuda
+@pytest.mark.parametrize("path", LESSONS_FOR_GPUS, ids=lambda path: path.stem)
+def test_lesson_runs_on_cuda(path):
+    notebook = read(path)
+    notebook.cells[3].source = notebook.cells[3].source.replace('DEVICE = "cpu"', 'DEVICE = "cuda"')
+    NotebookClient(notebook, timeout=600, resources={"metadata": {"path": str(path.parent)}}).execute()
+
+
+def test_every_lesson_that_can_use_a_gpu_offers_it():
+    offers = [path for path in NOTEBOOKS if "offer_gpu(scale=" in path.read_text(encoding="utf-8")]
+    assert offers == LESSONS_FOR_GPUS and len(offers) == 7
+    for path in offers:
+        code = [cell.source for cell in read(path).cells if cell.cell_type == "code"]
+        trainers = re.findall(r"\b\w+Trainer\((.*?)\)(?:\.fit|$)", "\n".join(code), re.MULTILINE | re.DOTALL)
+        assert trainers and all("device=DEVICE" in settings for settings in trainers), path.stem
+
+
+def test_training_in_a_folder_of_drive_goes_on_in_a_new_runtime(tmp_path, monkeypatch):
+    page = (ROOT / "book" / "troubleshooting.md").read_text(encoding="utf-8")
+    (cell,) = (block for block in re.findall(r"```python\n(.*?)```", page, re.DOTALL) if "google.colab" in block)
+    mounted = []
+    drive = types.SimpleNamespace(mount=mounted.append)
+    monkeypatch.setitem(sys.modules, "google", types.ModuleType("google"))
+    monkeypatch.setitem(sys.modules, "google.colab", types.SimpleNamespace(drive=drive))
+    for old, new in (
+        ("/content/drive/MyDrive", str(tmp_path)),
+        ("fashion_mnist", "digits"),
+        ("width=64", "width=4, batch_size=8"),
+    ):
+        assert old in cell
+        cell = cell.replace(old, new)
+    histories = []
+    for steps in (3, 5):
+        names = {}
+        exec(cell.replace("epochs=25", f"max_steps={steps}, progress=False"), names)
+        histories.append(names["dcgan"].history)
+    assert mounted == ["/content/drive"] * 2
+    assert histories[1]["step"] == [1, 2, 3, 4, 5]
+    assert histories[1]["loss_D"][:3] == histories[0]["loss_D"]
 
 
 def test_every_lesson_is_in_the_book():
