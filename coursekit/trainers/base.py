@@ -23,7 +23,7 @@ from coursekit.trainers.config import (
     require,
     require_choice,
 )
-from coursekit.trainers.failures import at_inference, end_with_parent, explained, in_a_step
+from coursekit.trainers.failures import at_inference, end_with_parent, ended_with_others, explained, in_a_step
 from coursekit.trainers.runtime import (
     InterruptFlag,
     ProgressBar,
@@ -288,6 +288,7 @@ class Trainer(ABC):
             module_randomness(device),
             InterruptFlag() as interrupt,
             ProgressBar(self.step, last_step, type(self).__name__, progress and self.fabric.is_global_zero) as bar,
+            ended_with_others(self),
             explained(self, in_a_step),
         ):
             while self.step < last_step and not interrupt.raised:

@@ -1,6 +1,7 @@
 """What goes wrong from outside, said in one line: no memory left, another process gone."""
 
 import os
+import signal
 import sys
 import threading
 import time
@@ -35,12 +36,36 @@ def explained(trainer, without_memory):
             raise OutOfMemory(without_memory(trainer)) from error
         distributed = isinstance(error, torch.distributed.DistError) if torch.distributed.is_available() else False
         if trainer.fabric.world_size > 1 and (distributed or any(said in message for said in BROKEN_CONNECTION)):
-            raise ProcessLost(
-                f"process {trainer.fabric.global_rank} of {trainer.fabric.world_size} lost the others after step "
-                f"{trainer.step}: one of them has ended, and its own message, if it could leave one, says why. Start "
-                "again from the last checkpoint."
-            ) from error
+            raise _lost(trainer, "lost the others") from error
         raise
+
+
+@contextmanager
+def ended_with_others(trainer):
+    """Under several processes, let SIGTERM end this one with a message: launchers send it when another has ended."""
+    if trainer.fabric.world_size == 1 or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def end(signum, frame):
+        raise _lost(trainer, "was told to end")
+
+    previous = signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    except ProcessLost as error:
+        # At once: a launcher may end this process before Python has printed the traceback.
+        print(f"coursekit: {error}", file=sys.stderr, flush=True)
+        raise
+    finally:
+        signal.signal(signal.SIGTERM, previous)
+
+
+def _lost(trainer, what):
+    return ProcessLost(
+        f"process {trainer.fabric.global_rank} of {trainer.fabric.world_size} {what} after step {trainer.step}: one of "
+        "them has ended, and its own message, if it could leave one, says why. Start again from the last checkpoint."
+    )
 
 
 def in_a_step(trainer):

@@ -2,6 +2,7 @@
 
 import importlib.util
 import os
+import re
 import subprocess
 import sys
 import time
@@ -93,14 +94,12 @@ def test_batch_norm_in_two_processes_is_that_of_two_halves_of_each_batch(alone, 
     assert (tensors["history/loss_D"] - whole["history/loss_D"]).abs().max() > 0.01
 
 
-def test_death_of_one_process_ends_the_other_with_a_message(both, request):
+def test_death_of_one_process_ends_the_other_with_a_message(both):
     folder, result, ended = both
     assert result.returncode != 0
     assert ended - float((folder / "died").read_text()) < 60
-    messages = ["ProcessLost: process 0 of 2 lost the others after step 3"]
-    if "torchrun" in request.node.callspec.id:  # it may end the survivor before that one can speak
-        messages.append("Signal 9 (SIGKILL) received by PID")
-    assert any(message in result.stderr for message in messages), result.stderr[-3000:]
+    message = r"process 0 of 2 (lost the others|was told to end) after step 3: .*last checkpoint"
+    assert re.search(message, result.stderr), result.stderr[-3000:]
 
 
 @pytest.mark.slow

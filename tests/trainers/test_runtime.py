@@ -1,12 +1,16 @@
 import itertools
 import os
+import signal
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import pytest
 import torch
 
+from coursekit.errors import ProcessLost
 from coursekit.trainers import runtime
+from coursekit.trainers.failures import ended_with_others
 
 CPU = torch.device("cpu")
 
@@ -89,3 +93,19 @@ def test_driver_check_is_off_only_while_tuned(monkeypatch):
     with runtime.tuned(CPU):
         assert os.environ[variable] == "0"
     assert os.environ[variable] == "1"
+
+
+def test_a_process_that_is_told_to_end_among_others_says_so_at_once(capsys):
+    trainer = SimpleNamespace(fabric=SimpleNamespace(world_size=2, global_rank=1), step=3)
+    before = signal.getsignal(signal.SIGTERM)
+    with pytest.raises(ProcessLost, match="process 1 of 2 was told to end after step 3"), ended_with_others(trainer):
+        os.kill(os.getpid(), signal.SIGTERM)
+    assert "coursekit: process 1 of 2 was told to end" in capsys.readouterr().err
+    assert signal.getsignal(signal.SIGTERM) is before
+
+
+def test_a_process_alone_leaves_sigterm_to_the_system():
+    trainer = SimpleNamespace(fabric=SimpleNamespace(world_size=1))
+    before = signal.getsignal(signal.SIGTERM)
+    with ended_with_others(trainer):
+        assert signal.getsignal(signal.SIGTERM) is before
