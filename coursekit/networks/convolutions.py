@@ -54,7 +54,7 @@ def weight_gradient(x, slope, kernel, stride, padding):
 def _by_product(layer, x):
     least = min(layer.in_channels, layer.out_channels)
     return (
-        least >= (LEAST_OF_ONE if len(x) == 1 else LEAST_OF_SEVERAL)
+        least >= (LEAST_OF_ONE if x.shape[0] == 1 else LEAST_OF_SEVERAL)
         and layer.weight.requires_grad
         and torch.is_grad_enabled()
         and x.device.type == "cpu"

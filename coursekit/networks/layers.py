@@ -207,6 +207,6 @@ class _InstanceNorm2d(nn.InstanceNorm2d):
     """As in torch, without weights; one image in channels-last order keeps that order, and saves two copies."""
 
     def forward(self, x):
-        if len(x) == 1 and x.is_contiguous(memory_format=torch.channels_last):
+        if x.shape[0] == 1 and x.is_contiguous(memory_format=torch.channels_last):
             return nn.functional.batch_norm(x, None, None, training=True, eps=self.eps)
         return super().forward(x)
