@@ -11,6 +11,7 @@ _SUBMODULES = (
     "errors",
     "evaluation",
     "exercises",
+    "export",
     "losses",
     "metrics",
     "museum",

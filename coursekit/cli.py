@@ -1,4 +1,4 @@
-"""The command line: ``coursekit train|sample|translate|evaluate|grade|doctor``, also as ``python -m coursekit``."""
+"""The command line: ``coursekit train|sample|translate|evaluate|export|grade|doctor``, also as ``python -m coursekit``."""
 
 import ast
 import dataclasses
@@ -216,6 +216,27 @@ def evaluate(run, data, size, root, offline, split, loss_only, classifier, n, se
             _show_measures(report)
     if as_json:
         click.echo(json.dumps(report))
+
+
+@cli.command(cls=Command, epilog="Example: coursekit export vae.safetensors --onnx decoder.onnx")
+@click.argument("run", type=click.Path(path_type=Path))
+@click.option(
+    "--onnx",
+    is_flag=False,
+    flag_value="",
+    required=True,
+    metavar="[PATH]",
+    help="The format, and the file to write. Default: beside RUN, with the ending .onnx.",
+)
+def export(run, onnx):
+    """Write what the model of a saved RUN predicts in another format, checked against torch.
+
+    Of a VAE the decoder, of a GAN or DCGAN the generator; of a CycleGAN two files, whose names end in -G and -F.
+    """
+    from coursekit.export import TOLERANCE, export_onnx
+
+    for path in export_onnx(run, onnx or None):
+        click.echo(f"{path}: {path.stat().st_size / 1e6:.2f} MB, equals torch to {TOLERANCE:g}")
 
 
 @cli.command(cls=Command, epilog="Example: coursekit doctor")

@@ -11,7 +11,7 @@ from coursekit.checkpoints import whole_or_not_at_all
 from coursekit.errors import ExportError
 from coursekit.trainers import CycleGANTrainer, DCGANTrainer, GANTrainer, VAETrainer, load_trainer
 
-__all__ = ["OPSET", "TOLERANCE", "export_onnx", "to_onnx"]
+__all__ = ["OPSET", "TOLERANCE", "UnitRange", "export_onnx", "to_onnx"]
 
 OPSET = 18
 TOLERANCE = 1e-5
@@ -65,6 +65,8 @@ def export_onnx(run, path=None, **networks):
     files = {}
     for ending, (module, shape, names, prediction) in _graphs(trainer, run).items():
         target = path.with_name(f"{path.stem}{ending}{path.suffix}")
+        if target.resolve() == Path(run).resolve():
+            raise ExportError(f"{target} is the run itself; give another name for the ONNX file")
         files[target] = to_onnx(module, shape, names=names, prediction=prediction)
     for target, content in files.items():
         _write(target, content)
@@ -101,7 +103,8 @@ def to_onnx(module, shape, *, names, prediction=None):
     inputs = [_random(n, shape) for n in BATCH_SIZES]
     content = _translated(module, inputs[-1], names)
     with torch.no_grad():
-        _compare(content, inputs, [(prediction or module)(x) for x in inputs], names)
+        expected = [(prediction or module)(x) for x in inputs]
+    _compare(inputs, expected, _run(content, inputs, names))
     return content
 
 
@@ -204,21 +207,29 @@ def _strip(model):
     del graph.value_info[:]
 
 
-def _compare(content, inputs, expected, names):
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 3
-    session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
-    for x, y in zip(inputs, expected):
-        (computed,) = session.run([names[1]], {names[0]: x.numpy()})
-        computed = torch.from_numpy(computed)
-        furthest = (computed - y).abs().max().item() if computed.shape == y.shape else math.inf
+def _compare(inputs, expected, computed):
+    for x, wanted, given in zip(inputs, expected, computed):
+        furthest = (given - wanted).abs().max().item() if given.shape == wanted.shape else math.inf
         if not furthest <= TOLERANCE:
             raise ExportError(
                 f"the ONNX graph differs from torch by {furthest:.2g} for a batch of {len(x)}, and {TOLERANCE:g} is "
                 "allowed; nothing was written"
             )
+
+
+def _run(content, inputs, names):
+    """What onnxruntime computes from each of the inputs."""
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 4
+    try:
+        session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+        return [torch.from_numpy(session.run([names[1]], {names[0]: x.numpy()})[0]) for x in inputs]
+    except Exception as error:  # onnxruntime's own have no common base but this
+        raise ExportError(
+            f"onnxruntime cannot run the graph for every batch size; nothing was written: {error}"
+        ) from error
 
 
 def _write(path, content):
@@ -227,4 +238,6 @@ def _write(path, content):
         with whole_or_not_at_all(path) as file:
             file.write(content)
     except OSError as error:
-        raise ExportError(f"cannot write {path}: {error}. Make room, or choose a folder that you may write to.") from error
+        raise ExportError(
+            f"cannot write {path}: {error}. Make room, or choose a folder that you may write to."
+        ) from error

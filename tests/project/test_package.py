@@ -30,7 +30,7 @@ def read(name):
     return (ROOT / name).read_text(encoding="utf-8")
 
 
-NOT_PROSE = (".png", ".lock", ".safetensors")
+NOT_PROSE = (".png", ".lock", ".safetensors", ".onnx")
 
 
 def tracked_files():
@@ -100,8 +100,8 @@ def test_environment_yml_equals_pyproject():
     python, pip, through_pip = environment["dependencies"]
     assert python == f"python{PROJECT['requires-python']}"
     assert pip == "pip"
-    assert through_pip == {"pip": ["-e .[book,test]"]}
-    assert {"book", "test"} <= set(PROJECT["optional-dependencies"])
+    assert through_pip == {"pip": ["-e .[book,test,export]"]}
+    assert {"book", "test", "export"} <= set(PROJECT["optional-dependencies"])
 
 
 def third_party_imports(folder):
@@ -125,6 +125,10 @@ def test_everything_the_package_imports_is_a_declared_core_dependency():
     distribution = {"sklearn": "scikit-learn", "lightning_fabric": "lightning-fabric", "PIL": "pillow"}
     core = {canonicalize_name(Requirement(text).name) for text in PROJECT["dependencies"]}
     imported = third_party_imports("coursekit")
+    of_export = {Requirement(text).name for text in PROJECT["optional-dependencies"]["export"]}
+    assert {imported.pop(name) for name in of_export} == {
+        "coursekit/export.py"
+    }  # which says so when they are not there
     assert imported.pop("google") == "coursekit/exercises/colab.py"  # google.colab, which is there on Colab alone
     assert {name: path for name, path in imported.items() if distribution.get(name, name) not in core} == {}
 
@@ -135,7 +139,7 @@ FLOORS = [
     {"errors"},
     {"losses", "theory", "networks", "data", "checkpoints"},
     {"metrics", "trainers"},
-    {"plots", "evaluation", "museum", "exercises", "doctor", "roofline"},
+    {"plots", "evaluation", "museum", "exercises", "doctor", "roofline", "export"},
     {"grading"},
     {"cli", "__main__"},
 ]
