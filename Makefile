@@ -53,7 +53,7 @@ $(BROWSER): package-lock.json | $(INSTALLED)
 	cp -r node_modules/mathjax/es5/output/chtml/fonts/woff-v2 .browser/mathjax/output/chtml/fonts/
 	mkdir -p .browser/ort
 	cp $(addprefix node_modules/onnxruntime-web/dist/,$(RUNTIME)) .browser/ort/
-	cp $(addprefix $$($(BIN)/python -c "import onnxruntime; print(onnxruntime.__path__[0])")/,LICENSE ThirdPartyNotices.txt) .browser/ort/
+	cd $$($(BIN)/python -c "import onnxruntime; print(*onnxruntime.__path__)") && cp LICENSE ThirdPartyNotices.txt $(CURDIR)/.browser/ort/
 	touch $@
 
 # What judges the website, pinned likewise; fetched by the first `make check-site`, and never served.
