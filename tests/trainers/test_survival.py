@@ -150,7 +150,7 @@ def test_process_killed_in_the_middle_of_a_save_leaves_the_old_file_and_the_next
 
 def test_file_that_another_process_is_writing_is_not_cleared_away(tmp_path):
     path = tmp_path / "run.safetensors"
-    with checkpoints._whole_or_not_at_all(path) as file:
+    with checkpoints.whole_or_not_at_all(path) as file:
         file.write(b"half")
         checkpoints.write(path, {}, {"who": "another"})
         assert len(list(tmp_path.iterdir())) == 2
