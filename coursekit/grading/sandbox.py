@@ -29,7 +29,6 @@ import socket
 import subprocess
 import sys
 import sysconfig
-import tempfile
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -38,6 +37,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from coursekit.grading.faults import SandboxKilled, SandboxUnavailable
+from coursekit.grading.folders import Folder
 
 __all__ = ["Limits", "Process", "Template", "bwrap_command", "start", "trial"]
 
@@ -298,7 +298,7 @@ class Process:
             self.sock.shutdown(socket.SHUT_RDWR)  # closing alone wakes no other thread that waits for an answer
         self.sock.close()
         if self.folder is not None:
-            shutil.rmtree(self.folder, ignore_errors=True)
+            self.folder.remove()
             self.folder = None
         if self.uid is not None:
             _UIDS.give_back(self.uid)
@@ -431,15 +431,17 @@ def start(tree, mode, limits, kind="single"):
         if mode == "bwrap":
             command, uid = _bwrap(tree, limits, theirs.fileno(), kind, is_root)
         else:
-            folder = tempfile.mkdtemp(prefix="coursekit-student-")
-            settings = worker_settings(mode, limits, folder)
-            command = worker_arguments(str(tree), theirs.fileno(), kind, settings)
+            if mode == "uid" and not is_root:
+                raise SandboxUnavailable("the sandbox 'uid' needs a grader who is root and knows other uids")
+            folder = Folder("student")
+            home = os.path.join(folder, "home")
+            os.mkdir(home)
+            command = worker_arguments(str(tree), theirs.fileno(), kind, worker_settings(mode, limits, home))
             if mode == "uid":
-                if not is_root:
-                    raise SandboxUnavailable("the sandbox 'uid' needs a grader who is root and knows other uids")
                 uid = _UIDS.take()
-                os.chown(folder, uid, uid)
-                command = _launched(command, uid, folder=folder, environment=environment(), die=True)
+                os.chmod(folder, 0o711)
+                os.chown(home, uid, uid)
+                command = _launched(command, uid, folder=home, environment=environment(), die=True)
         popen = _spawn(
             command,
             stdin=subprocess.DEVNULL,
@@ -448,13 +450,16 @@ def start(tree, mode, limits, kind="single"):
             env=environment() if mode == "none" else {},
             pass_fds=[theirs.fileno()],
             start_new_session=True,
-            cwd=folder if mode == "none" else "/",
+            cwd=home if mode == "none" else "/",
         )
-    except OSError as error:
+    except BaseException as error:
         ours.close()
-        raise SandboxUnavailable(f"the sandbox could not be started: {error.strerror}") from None
-    except BaseException:
-        ours.close()
+        if folder is not None:
+            folder.remove()
+        if uid is not None:
+            _UIDS.give_back(uid)
+        if isinstance(error, OSError):
+            raise SandboxUnavailable(f"the sandbox could not be started: {error.strerror}") from None
         raise
     finally:
         theirs.close()

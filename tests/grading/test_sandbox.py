@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from coursekit.grading import doctor, launch, sandbox
+from coursekit.grading import doctor, folders, launch, sandbox
 from coursekit.grading.faults import SandboxUnavailable
 from coursekit.grading.inside import confine
 from coursekit.grading.sandbox import Limits, bwrap_command, start, trial
@@ -276,10 +276,26 @@ def processes_of(uid):
     return found
 
 
-def test_another_uid_needs_a_grader_who_is_root(tree, monkeypatch):
+def test_another_uid_needs_a_grader_who_is_root(tree, monkeypatch, tmp_path):
     monkeypatch.setattr(sandbox.os, "geteuid", lambda: 1000)
+    monkeypatch.setattr(folders.tempfile, "tempdir", str(tmp_path))
     with pytest.raises(SandboxUnavailable, match="needs a grader who is root"):
         start(tree, "uid", Limits())
+    assert list(tmp_path.iterdir()) == []
+
+
+@linux
+def test_a_sandbox_that_cannot_be_started_leaves_nothing(tree, monkeypatch, tmp_path):
+    def fails(*args, **kwargs):
+        raise OSError(errno.EAGAIN, "Resource temporarily unavailable")
+
+    monkeypatch.setattr(folders.tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setattr(sandbox, "_spawn", fails)
+    taken = set(sandbox._UIDS._taken)
+    for mode in ("none", "uid") if sandbox.can_become_another() else ("none",):
+        with pytest.raises(SandboxUnavailable, match="temporarily"):
+            start(tree, mode, Limits())
+    assert list(tmp_path.iterdir()) == [] and sandbox._UIDS._taken == taken
 
 
 def test_uids_are_not_given_twice_and_never_a_users():

@@ -24,6 +24,7 @@ from coursekit.grading.faults import (
     SandboxUnavailable,
     StudentError,
 )
+from coursekit.grading.inside import worker
 from coursekit.grading.session import CellResult, Limits, Sandboxes
 from coursekit.grading.wire import WireError
 
@@ -168,7 +169,7 @@ def test_the_reference_may_be_allowed(notebook):
 
 def test_notebooks_cells_run_as_in_ipython(notebook):
     one = notebook(
-        "%matplotlib inline\n!ls\nfiles = !ls\nget_ipython().system('x')\nimport math",
+        "%matplotlib inline\n!ls\nfiles = !ls\nold = %pwd\nget_ipython().system('x')\nimport math",
         "%%time\nby_magic = 1",
         "%time by_line = 2",
         "%%bash\nexit 1",
@@ -191,6 +192,23 @@ def test_notebooks_cells_run_as_in_ipython(notebook):
     assert one.subject("after")() == 7 and one.subject("hinted")(1) == one.subject("still")(1) == 1
     one.run(["def given(): return numbers['sigma']"])
     assert one.subject("given")() == 2.5
+
+
+@pytest.mark.parametrize("transform", [worker._transformer(), worker._without_magics])
+def test_what_is_assigned_from_a_command_is_read_where_ipython_does_not(transform):
+    notebook = worker.Notebook.__new__(worker.Notebook)
+    notebook.count, notebook.transform = 0, transform
+    tree, _ = notebook._parse("files = !ls -l\nif files:\n    here = %pwd\ntext = '''\nx'''\nodd = 5 % 2 != 0\n")
+    names = {"get_ipython": lambda: Shell()}
+
+    class Shell:
+        getoutput = run_line_magic = staticmethod(lambda *words: [*words])
+        magic = staticmethod(lambda words: [words])
+
+    exec(compile(tree, "<cell>", "exec"), names)
+    assert (names["files"], names["odd"]) == (["ls -l"], True) and names["here"][0] == "pwd"
+    with pytest.raises(SyntaxError):
+        notebook._parse("x = !ls\nthis is no Python")
 
 
 # -- time, memory, death ---------------------------------------------------------------------------
