@@ -6,7 +6,8 @@
     and ``/dev/shm``, everything else read-only; a ``/proc`` of its own. bubblewrap is started with an empty environment,
     because its own would be readable at ``/proc/1/environ`` whatever ``--clearenv`` says. If the grader is root,
     bubblewrap is started by a uid that owns nothing (`coursekit.grading.launch`), since limits do not bind root. In
-    a container whose root has no other uids it is started by root, and the limit on processes does not hold.
+    a container whose root has no other uids it is started by root, the kernel's limit on processes does not hold, and
+    the grader counts them (`limits_processes`).
 ``uid``
     For containers that forbid namespaces, and for a grader who is root there: another uid, that owns nothing. Weaker:
     the student's code sees the file system, and reads whatever everybody may read. So secrets, keys and other
@@ -15,7 +16,8 @@
     A process of the grader's own uid: no wall at all.
 
 In all three, limits of the kernel stand on memory, processes, file size and processor time, in the first two a filter
-of system calls too (`coursekit.grading.inside.confine`), and the grader watches the memory of all processes together.
+of system calls too (`coursekit.grading.inside.confine`), and the grader watches the number and memory of all
+processes together.
 What the kernel itself lets through is out of scope.
 """
 
@@ -39,13 +41,14 @@ from pathlib import Path
 from coursekit.grading.faults import SandboxKilled, SandboxUnavailable
 from coursekit.grading.folders import Folder
 
-__all__ = ["Limits", "Process", "Template", "bwrap_command", "start", "trial"]
+__all__ = ["Limits", "Process", "Template", "bwrap_command", "limits_processes", "start", "trial"]
 
 MODES = ("bwrap", "uid", "none")
 HOME = "/home/student"
 TREE = "/coursekit"
 FIRST_UID, UIDS = 20_000, 40_000
 START_SECONDS = 120.0
+OWN_PROCESSES = 8  # at most, beside the student's: of bubblewrap, and of what starts it
 PAGE = os.sysconf("SC_PAGE_SIZE")
 UID_MAP = Path("/proc/self/uid_map")
 LAUNCH = Path(__file__).resolve().parent / "launch.py"
@@ -255,14 +258,22 @@ class Process:
         self._watched = 0.0
 
     def watch(self):
-        """Kill it and raise SandboxKilled if its processes take too much memory together. Looks every 0.2 s at most."""
+        """Kill it and raise SandboxKilled if its processes are too many, or take too much memory together.
+
+        Looks every 0.2 s at most. The kernel limits the number too, but for root.
+        """
         now = time.monotonic()
         if now - self._watched < 0.2:
             return
         self._watched = now
-        if self.pid and memory_of(self.pid) > self.limits.all_memory:
-            self.kill()
-            raise SandboxKilled("memory")
+        pids = [self.pid, *descendants(self.pid)] if self.pid else []
+        for found, limit, what in (
+            (len(pids), self.limits.processes + OWN_PROCESSES, "processes"),
+            (memory_of(pids), self.limits.all_memory, "memory"),
+        ):
+            if found > limit:
+                self.kill()
+                raise SandboxKilled(what)
 
     def kill(self):
         """Kill it with all it started, and wait for the end. Killing the first process of a PID namespace kills all.
@@ -325,10 +336,10 @@ def descendants(pid):
     return found
 
 
-def memory_of(pid):
-    """Bytes of their own that this process and those below it hold: resident, without files."""
+def memory_of(pids):
+    """Bytes of their own that these processes hold: resident, without files."""
     total = 0
-    for each in (pid, *descendants(pid)):
+    for each in pids:
         try:
             with open(f"/proc/{each}/statm", encoding="ascii") as statm:
                 _, resident, shared = statm.read().split()[:3]
@@ -386,6 +397,11 @@ def can_become_another():
         return False
     ranges = [tuple(map(int, line.split())) for line in UID_MAP.read_text(encoding="ascii").splitlines()]
     return any(first <= FIRST_UID and FIRST_UID + UIDS <= first + count for first, _, count in ranges)
+
+
+def limits_processes():
+    """Whether the kernel's limit on processes holds in a sandbox that is started here: it binds everybody but root."""
+    return os.geteuid() != 0 or can_become_another()
 
 
 def _is_known(uid):

@@ -10,9 +10,9 @@ from coursekit.exercises.tasks import Case
 from coursekit.grading.key import Key
 
 
-def gan_losses(logits_real, logits_fake, kind):
+def gan_losses(logits_real, logits_fake, kind, label=1.0):
     bce = nn.functional.binary_cross_entropy_with_logits
-    on_real = bce(logits_real, torch.ones_like(logits_real))
+    on_real = bce(logits_real, torch.full_like(logits_real, label))
     on_fake = bce(logits_fake, torch.zeros_like(logits_fake))
     loss_G = -on_fake if kind == "saturating" else bce(logits_fake, torch.ones_like(logits_fake))
     return on_real + on_fake, loss_G
@@ -67,15 +67,22 @@ def _normal(rng, *shape, scale=1.0):
 
 
 def _hidden_gan_losses(rng, numbers):
+    def softened():
+        return round(float(rng.uniform(0.6, 0.95)), 3)
+
     def ordinary(kind):
         n = int(rng.integers(2, 6))
         sizes = [(n, n + int(rng.integers(1, 5))), (n + int(rng.integers(1, 5)), n), (int(rng.integers(3, 9)), 1)]
-        return [(_normal(rng, i, scale=2.0), _normal(rng, j, scale=2.0), kind) for i, j in sizes]
+        labels = [softened(), softened(), 1.0]
+        return [
+            (_normal(rng, i, scale=2.0), _normal(rng, j, scale=2.0), kind, label)
+            for (i, j), label in zip(sizes, labels)
+        ]
 
     def very_sure(kind, sign):
         sizes = [rng.uniform(40, 150, size=int(rng.integers(2, 6))) for _ in range(2)]
         real, fake = (torch.tensor(size, dtype=torch.float32) for size in sizes)
-        return (-sign * real, sign * fake, kind)
+        return (-sign * real, sign * fake, kind, softened())
 
     kinds = ("non_saturating", "saturating")
     cases = [Case(args, {"which": 0}, part="L_D") for kind in kinds for args in ordinary(kind)]
