@@ -298,6 +298,25 @@ def test_a_sandbox_that_cannot_be_started_leaves_nothing(tree, monkeypatch, tmp_
     assert list(tmp_path.iterdir()) == [] and sandbox._UIDS._taken == taken
 
 
+@linux
+@pytest.mark.parametrize("is_root", [False, True])
+def test_what_starts_a_sandbox_gets_nothing_of_the_graders_environment(tree, is_root, monkeypatch):
+    started = []
+
+    def refuse(command, **options):
+        started.append((command, options))
+        raise OSError(errno.EAGAIN, "")
+
+    monkeypatch.setenv("COURSEKIT_SECRET", "the-secret")
+    monkeypatch.setattr(sandbox.shutil, "which", lambda name: "/usr/bin/bwrap")
+    monkeypatch.setattr(sandbox, "can_become_another", lambda: is_root)
+    monkeypatch.setattr(sandbox, "_spawn", refuse)
+    with pytest.raises(SandboxUnavailable):
+        start(tree, "bwrap", Limits())
+    ((command, options),) = started
+    assert options["env"] == {} and "the-secret" not in " ".join(command)
+
+
 def test_uids_are_not_given_twice_and_never_a_users():
     uids = sandbox._Uids()
     taken = {uids.take() for _ in range(50)}
