@@ -9,7 +9,7 @@ import os
 import re
 import shutil
 import tempfile
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 
 __all__ = ["Folder", "sweep"]
 
@@ -33,7 +33,13 @@ class Folder:
         self._lock = None
         while self._lock is None:
             self.path = tempfile.mkdtemp(prefix=f"coursekit-{kind}-")
-            self._lock = _lock(self.path, wait=True)  # None: another grader has swept it before it was locked
+            self._lock = _open(self.path)
+            if self._lock is not None:
+                with suppress(OSError):  # where nothing can be locked, nothing is swept
+                    fcntl.flock(self._lock, fcntl.LOCK_EX)
+                if not _is_there(self.path, self._lock):  # swept before it was locked
+                    os.close(self._lock)
+                    self._lock = None
 
     def __fspath__(self):
         return self.path
@@ -62,36 +68,38 @@ def sweep(base=None):
         Names of what was removed.
     """
     base, removed = os.fspath(base or tempfile.gettempdir()), []
-    for name in sorted(filter(NAME.fullmatch, os.listdir(base))):
+    try:
+        names = sorted(filter(NAME.fullmatch, os.listdir(base)))
+    except OSError:  # a temporary folder that nobody may list
+        return removed
+    for name in names:
         path = os.path.join(base, name)
-        with suppress(OSError), _locked(path) as is_nobodys:
-            if is_nobodys:
+        lock = _open(path)
+        if lock is None:
+            continue
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if os.fstat(lock).st_uid == os.geteuid() and _is_there(path, lock):
                 shutil.rmtree(path, ignore_errors=True)
                 removed.append(name)
+        except OSError:  # somebody's
+            pass
+        finally:
+            os.close(lock)
     return removed
 
 
-@contextmanager
-def _locked(path):
-    lock = _lock(path, wait=False)
+def _open(path):
+    """Descriptor of a folder that is no link; None where there is none."""
     try:
-        yield lock is not None and os.fstat(lock).st_uid == os.geteuid()
-    finally:
-        if lock is not None:
-            os.close(lock)
-
-
-def _lock(path, wait):
-    """Descriptor that holds the folder's lock; None where another process has it, or where there is no such folder."""
-    try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+        return os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
     except OSError:
         return None
+
+
+def _is_there(path, descriptor):
+    """Whether the folder that was opened is still the one of this path."""
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-        if os.path.samestat(os.fstat(descriptor), os.lstat(path)):
-            return descriptor
+        return os.path.samestat(os.fstat(descriptor), os.lstat(path))
     except OSError:
-        pass
-    os.close(descriptor)
-    return None
+        return False

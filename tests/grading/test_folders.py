@@ -1,5 +1,6 @@
 """Folders of a grader, and what is left of those that were killed."""
 
+import errno
 import os
 import signal
 import subprocess
@@ -122,6 +123,22 @@ def test_a_folder_that_is_swept_before_it_is_locked_is_made_again(base, monkeypa
     folder = Folder("inside")
     assert len(made) == 2 and folder.path == made[1] and Path(folder).is_dir()
     assert sweep() == []
+
+
+def test_where_nothing_can_be_locked_folders_are_made_and_none_is_swept(base, monkeypatch):
+    def refuse(descriptor, how):
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    other = left(base)
+    monkeypatch.setattr(folders.fcntl, "flock", refuse)
+    folder = Folder("inside")
+    assert sweep() == [] and Path(folder).is_dir() and other.is_dir()
+    folder.remove()
+    assert not Path(folder).exists()
+
+
+def test_a_temporary_folder_that_cannot_be_listed_stops_nothing(tmp_path):
+    assert sweep(tmp_path / "nowhere") == []
 
 
 def test_a_grader_sweeps_before_it_makes_its_first_copy_of_coursekit(base, monkeypatch):
