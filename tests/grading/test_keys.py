@@ -11,7 +11,6 @@ import make_exercises
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import save
 from torch import nn
 from torch.nn import functional as F
 
@@ -284,8 +283,8 @@ def test_the_untouched_notebook_scores_0_and_the_solved_one_100(chapter, tmp_pat
         archive.writestr("notebook.ipynb", json.dumps(make_exercises.solved_notebook(chapter, "solved")))
         for name, task in key.assignment.tasks.items():
             if task.kind == "artefact":
-                weights = {one: tensor.clone() for one, tensor in trained(chapter, name)[1].state_dict().items()}
-                archive.writestr(f"artefacts/{name}.safetensors", save(weights))
+                weights = feedback.on_artefact(task, trained(chapter, name)[0]).value
+                archive.writestr(f"artefacts/{name}.safetensors", weights)
     marked = Classroom(key, SECRETS[0], tmp_path / "out", Sessions(key.assignment)).grade(folder, progress=False)
     awards = {
         (one.student, name, criterion): Award(points, "", answer_id(text))
