@@ -45,7 +45,7 @@ SPEED = (
 )
 COUNTED = (
     "the kernel's does not hold: you are root where there are no other uids, and it does not bind root. The grader counts "
-    "processes itself, some times a second, which is weaker: cap them for the container, such as `--pids-limit 512`"
+    "processes itself, several times a second, which is weaker: cap them for the container, such as `--pids-limit 512`"
 )
 
 
