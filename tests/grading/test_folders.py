@@ -110,16 +110,23 @@ def test_folders_of_others_are_let_alone(base, monkeypatch):
     assert sweep() == [] and folder.exists()
 
 
-def test_a_folder_that_is_swept_before_it_is_locked_is_made_again(base, monkeypatch):
+@pytest.mark.parametrize("step", ["_open", "fcntl.flock"])
+def test_a_folder_that_is_swept_before_it_is_locked_is_made_again(base, monkeypatch, step):
     made, make = [], folders.tempfile.mkdtemp
+    module, name = (folders, step) if step == "_open" else (folders.fcntl, "flock")
+    call = getattr(module, name)
 
-    def swept_at_once(prefix):
+    def noted(prefix):
         made.append(make(prefix=prefix))
-        if len(made) == 1:
-            assert sweep() == [Path(made[0]).name]
         return made[-1]
 
-    monkeypatch.setattr(folders.tempfile, "mkdtemp", swept_at_once)
+    def swept_before(*arguments):
+        if len(made) == 1 and os.path.exists(made[0]):
+            os.rmdir(made[0])
+        return call(*arguments)
+
+    monkeypatch.setattr(folders.tempfile, "mkdtemp", noted)
+    monkeypatch.setattr(module, name, swept_before)
     folder = Folder("inside")
     assert len(made) == 2 and folder.path == made[1] and Path(folder).is_dir()
     assert sweep() == []
