@@ -2,6 +2,7 @@
 
 import ast
 import copy
+import os
 import re
 import sys
 import types
@@ -389,6 +390,21 @@ def test_execute_leaves_the_file_alone_after_a_fallback_or_an_error(run_cells, c
     assert code == 1
     assert message in capsys.readouterr().err
     assert read(path).cells[0].execution_count is None
+
+
+def test_execute_says_the_time_that_it_records(tmp_path):
+    path = tmp_path / "demo.ipynb"
+    notebook = nbformat.v4.new_notebook()
+    notebook.cells = [
+        nbformat.v4.new_markdown_cell("# Demo\n\n[Open in Colab](x)\n\nWords."),
+        nbformat.v4.new_code_cell("1 + 1"),
+    ]
+    nbformat.write(notebook, path)
+    assert execute.main([str(path)]) == 0
+    written = read(path)
+    record = written.metadata["coursekit"]
+    assert record["cores"] == len(os.sched_getaffinity(0))
+    assert written.cells[0].source.splitlines()[4] == execute.time_said(record)
 
 
 def test_a_fallback_may_be_written_elsewhere_only(run_cells, tmp_path, capsys):
