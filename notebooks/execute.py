@@ -4,15 +4,17 @@ Usage: python notebooks/execute.py [--allow-fallback --out FOLDER] notebooks/vae
 
 Progress bars and other stderr are left out, metadata that changes with the machine is dropped, and
 what the tests need to know is kept under the notebook's `metadata.coursekit`: seconds of each code
-cell, the data sets in use, and a digest of the outputs. Nothing is written if a cell fails or if a
-data set was replaced by an embedded one.
+cell, on how many CPU cores, the data sets in use, and a digest of the outputs. The first cell says what
+time it took. Nothing is written if a cell fails or if a data set was replaced by an embedded one.
 """
 
 import argparse
 import ast
 import hashlib
 import json
+import math
 import os
+import re
 import sys
 import time
 from pathlib import Path
@@ -29,6 +31,7 @@ KERNEL_ENVIRONMENT = {
 # Runs in the kernel after the last cell.
 SOURCES = """sorted({value.source for value in list(globals().values())
                      if type(value).__name__ == "ImageSet" and hasattr(value, "source")})"""
+TIME = re.compile(r"^Takes about .* CPU cores?\b.*$", re.MULTILINE)
 
 
 class Refused(Exception):
@@ -76,11 +79,48 @@ def execute(path, *, allow_fallback=False):
         refuse_fallback(notebook, client.sources)
     tidy(notebook)
     notebook.metadata["coursekit"] = {
+        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
         "data": client.sources,
         "outputs": digest(notebook),
         "seconds": client.seconds,
     }
+    say_time(notebook)
     return notebook
+
+
+def time_said(record):
+    """The sentence on a notebook's time that its record allows; the times are rounded up to tens of seconds.
+
+    Parameters
+    ----------
+    record : dict
+        `metadata.coursekit`; without ``cores`` it was made on two. `solved_seconds`, of an exercise, is the time of
+        all cells with the reference answers in them.
+    """
+    cores = record.get("cores", 2)
+    on = f"on {cores} CPU core{'s' if cores != 1 else ''}"
+    if "solved_seconds" in record:
+        return (
+            f"Takes about {_tens(record['solved_seconds'])} seconds to run with all answers in it, and "
+            f"{_tens(sum(record['seconds']))} without, {on}."
+        )
+    return f"Takes about {_tens(sum(record['seconds']))} seconds {on}."
+
+
+def _tens(seconds):
+    return max(10, 10 * math.ceil(round(seconds, 1) / 10))
+
+
+def say_time(notebook):
+    """Write `time_said` under the link in the first cell, in place of what stood there."""
+    first, said = notebook.cells[0], time_said(notebook.metadata["coursekit"])
+    if first.cell_type != "markdown":
+        return
+    if TIME.search(first.source):
+        first.source = TIME.sub(said, first.source, count=1)
+    else:
+        parts = first.source.split("\n\n", 2)
+        first.source = "\n\n".join([*parts[:2], said, *parts[2:]])
 
 
 def refuse_fallback(notebook, sources):

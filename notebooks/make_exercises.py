@@ -197,8 +197,13 @@ def notebook_is_current(chapter):
     if not path.exists():
         return False
     notebook = execute.nbformat.read(path, as_version=4)
-    ran = notebook.metadata.get("coursekit", {}).get("outputs") == execute.digest(notebook)
-    return ran and sources(notebook) == sources(student_notebook(chapter))
+    record = notebook.metadata.get("coursekit", {})
+    if record.get("outputs") != execute.digest(notebook) or "solved_seconds" not in record:
+        return False
+    made = execute.nbformat.from_dict(student_notebook(chapter))
+    made.metadata["coursekit"] = record
+    execute.say_time(made)
+    return sources(notebook) == sources(made)
 
 
 def sources(notebook):
@@ -207,19 +212,29 @@ def sources(notebook):
 
 
 def write_notebook(chapter):
-    """Execute the untouched notebook and write it, unless it is there with the same outputs and fair times."""
+    """Execute the untouched notebook and write it, unless it is there with the same outputs and fair times.
+
+    Before it is written, the notebook with the reference answers is executed too, for its time alone.
+    """
     path = NOTEBOOKS / f"{chapter}.ipynb"
-    with tempfile.TemporaryDirectory() as folder:
-        draft = Path(folder) / path.name
-        draft.write_text(json.dumps(student_notebook(chapter)), encoding="utf-8")
-        notebook = execute.execute(draft)
+    notebook = _executed(student_notebook(chapter), path.name)
     if notebook_is_current(chapter):
         committed = execute.nbformat.read(path, as_version=4)
         if execute.digest(committed) == execute.digest(notebook) and not _much_faster(notebook, committed):
             return False
+    solved = _executed(solved_notebook(chapter), path.name)
+    notebook.metadata["coursekit"]["solved_seconds"] = round(sum(solved.metadata["coursekit"]["seconds"]), 1)
+    execute.say_time(notebook)
     NOTEBOOKS.mkdir(exist_ok=True)
     execute.write(notebook, path)
     return True
+
+
+def _executed(notebook, name):
+    with tempfile.TemporaryDirectory() as folder:
+        draft = Path(folder) / name
+        draft.write_text(json.dumps(notebook), encoding="utf-8")
+        return execute.execute(draft)
 
 
 def _much_faster(notebook, committed):

@@ -660,7 +660,7 @@ A DCGAN generator for 28 × 28 pixels has these layers, with $w$ = `width`, $K$ 
 2. transposed convolution, 4 × 4, $2w$ to $w$ channels; batch normalisation; ReLU;
 3. transposed convolution, 4 × 4, $w$ to $C$ channels; tanh.
 
-A layer that is followed by batch normalisation has no bias. How many numbers does the optimiser change? Count by hand first, then check in code if you like. Assign the number to `weights`.
+A layer that is followed by batch normalisation has no bias. How many numbers does the optimizer change? Count by hand first, then check in code if you like. Assign the number to `weights`.
 """,
     starter="""
 weights = ...
@@ -669,7 +669,7 @@ weights = ...
         "A linear layer from a to b numbers has a · b weights. To how many numbers does the first one go?",
         "A convolution has one kernel for each pair of an input and an output channel. The size of the image does not matter.",
         "Batch normalisation learns two numbers for each channel. Its running means and variances are not learned by the "
-        "optimiser.",
+        "optimizer.",
         "Does the last layer have a bias?",
     ),
     misconceptions=(
@@ -680,7 +680,7 @@ weights = ...
         ),
         Misconception(
             "running-statistics",
-            "You count the running mean and variance of batch normalisation. They are buffers: the optimiser does not change "
+            "You count the running mean and variance of batch normalisation. They are buffers: the optimizer does not change "
             "them.",
             lambda n: _count(n, norms=4),
         ),

@@ -12,9 +12,9 @@ from coursekit.networks import MLPGenerator
 # -- both losses -----------------------------------------------------------------------------------
 
 
-def _pair(subject, logits_real, logits_fake, kind, which=None):
+def _pair(subject, logits_real, logits_fake, kind, label, which=None):
     """The two losses, or one of them alone."""
-    losses = subject(logits_real, logits_fake, kind)
+    losses = subject(logits_real, logits_fake, kind, label)
     is_pair = isinstance(losses, list) and len(losses) == 2
     return losses[which] if which is not None and is_pair else losses
 
@@ -22,111 +22,154 @@ def _pair(subject, logits_real, logits_fake, kind, which=None):
 def _losses_cases():
     return [
         Case(
-            (torch.tensor([2.0, 1.0]), torch.tensor([-1.0, 0.5]), "non_saturating"),
+            (torch.tensor([2.0, 1.0]), torch.tensor([-1.0, 0.5]), "non_saturating", 1.0),
             note="worked by hand in the chapter",
         ),
         Case(
-            (torch.tensor([0.3]), torch.tensor([-2.0, 0.0, 1.5]), "non_saturating"),
-            note="one real image, three samples",
+            (torch.tensor([0.3]), torch.tensor([-2.0, 0.0, 1.5]), "non_saturating", 0.9),
+            note="one real image, three samples, the label softened",
         ),
-        Case((torch.tensor([0.3, -0.7]), torch.tensor([-2.0, 0.0, 1.5]), "saturating"), note="the saturating loss"),
         Case(
-            (torch.tensor([40.0, -120.0]), torch.tensor([-110.0, 30.0]), "non_saturating"),
+            (torch.tensor([0.3, -0.7]), torch.tensor([-2.0, 0.0, 1.5]), "saturating", 0.75), note="the saturating loss"
+        ),
+        Case(
+            (torch.tensor([40.0, -120.0]), torch.tensor([-110.0, 30.0]), "non_saturating", 0.9),
             note="a D that is very sure, and twice very wrong",
         ),
         Case(
-            (torch.tensor([150.0, 60.0]), torch.tensor([110.0, -2.0]), "saturating"),
+            (torch.tensor([150.0, 60.0]), torch.tensor([110.0, -2.0]), "saturating", 0.8),
             note="very sure, and the saturating loss",
         ),
     ]
 
 
-def _losses_log_of_probability(logits_real, logits_fake, kind):
+def _losses_log_of_probability(logits_real, logits_fake, kind, label):
     d_real, d_fake = torch.sigmoid(logits_real), torch.sigmoid(logits_fake)
-    loss_D = -torch.log(d_real).mean() - torch.log(1 - d_fake).mean()
+    on_real = -(label * torch.log(d_real) + (1 - label) * torch.log(1 - d_real)).mean()
+    loss_D = on_real - torch.log(1 - d_fake).mean()
     if kind == "saturating":
         return loss_D, torch.log(1 - d_fake).mean()
     return loss_D, -torch.log(d_fake).mean()
 
 
-def _losses_epsilon(logits_real, logits_fake, kind):
+def _losses_epsilon(logits_real, logits_fake, kind, label):
     d_real, d_fake = torch.sigmoid(logits_real), torch.sigmoid(logits_fake)
-    loss_D = -torch.log(d_real + 1e-8).mean() - torch.log(1 - d_fake + 1e-8).mean()
+    on_real = -(label * torch.log(d_real + 1e-8) + (1 - label) * torch.log(1 - d_real + 1e-8)).mean()
+    loss_D = on_real - torch.log(1 - d_fake + 1e-8).mean()
     if kind == "saturating":
         return loss_D, torch.log(1 - d_fake + 1e-8).mean()
     return loss_D, -torch.log(d_fake + 1e-8).mean()
 
 
-def _losses_bce_of_probability(logits_real, logits_fake, kind):
+def _losses_bce_of_probability(logits_real, logits_fake, kind, label):
     bce = nn.BCEWithLogitsLoss()
     d_real, d_fake = torch.sigmoid(logits_real), torch.sigmoid(logits_fake)
-    loss_D = bce(d_real, torch.ones_like(d_real)) + bce(d_fake, torch.zeros_like(d_fake))
+    loss_D = bce(d_real, torch.full_like(d_real, label)) + bce(d_fake, torch.zeros_like(d_fake))
     if kind == "saturating":
         return loss_D, -bce(d_fake, torch.zeros_like(d_fake))
     return loss_D, bce(d_fake, torch.ones_like(d_fake))
 
 
-def _losses_value(logits_real, logits_fake, kind):
-    value = nn.functional.logsigmoid(logits_real).mean() + nn.functional.logsigmoid(-logits_fake).mean()
+def _losses_value(logits_real, logits_fake, kind, label):
+    logsigmoid = nn.functional.logsigmoid
+    on_real = -(label * logsigmoid(logits_real) + (1 - label) * logsigmoid(-logits_real)).mean()
+    loss_D = -on_real + logsigmoid(-logits_fake).mean()
     if kind == "saturating":
-        return value, nn.functional.logsigmoid(-logits_fake).mean()
-    return value, -nn.functional.logsigmoid(logits_fake).mean()
+        return loss_D, logsigmoid(-logits_fake).mean()
+    return loss_D, -logsigmoid(logits_fake).mean()
 
 
-def _losses_halved(logits_real, logits_fake, kind):
-    loss_D = -nn.functional.logsigmoid(logits_real).mean() - nn.functional.logsigmoid(-logits_fake).mean()
+def _losses_halved(logits_real, logits_fake, kind, label):
+    logsigmoid = nn.functional.logsigmoid
+    on_real = -(label * logsigmoid(logits_real) + (1 - label) * logsigmoid(-logits_real)).mean()
+    loss_D = (on_real - logsigmoid(-logits_fake).mean()) / 2
     if kind == "saturating":
-        return loss_D / 2, nn.functional.logsigmoid(-logits_fake).mean()
-    return loss_D / 2, -nn.functional.logsigmoid(logits_fake).mean()
+        return loss_D, logsigmoid(-logits_fake).mean()
+    return loss_D, -logsigmoid(logits_fake).mean()
 
 
-def _losses_summed(logits_real, logits_fake, kind):
-    loss_D = -nn.functional.logsigmoid(logits_real).sum() - nn.functional.logsigmoid(-logits_fake).sum()
+def _losses_summed(logits_real, logits_fake, kind, label):
+    logsigmoid = nn.functional.logsigmoid
+    on_real = -(label * logsigmoid(logits_real) + (1 - label) * logsigmoid(-logits_real)).sum()
+    loss_D = on_real - logsigmoid(-logits_fake).sum()
     if kind == "saturating":
-        return loss_D, nn.functional.logsigmoid(-logits_fake).sum()
-    return loss_D, -nn.functional.logsigmoid(logits_fake).sum()
+        return loss_D, logsigmoid(-logits_fake).sum()
+    return loss_D, -logsigmoid(logits_fake).sum()
 
 
-def _losses_one_mean(logits_real, logits_fake, kind):
-    loss_D = -nn.functional.logsigmoid(torch.cat([logits_real, -logits_fake])).mean()
+def _losses_one_mean(logits_real, logits_fake, kind, label):
+    logsigmoid = nn.functional.logsigmoid
+    on_real = -(label * logsigmoid(logits_real) + (1 - label) * logsigmoid(-logits_real))
+    loss_D = torch.cat([on_real, -logsigmoid(-logits_fake)]).mean()
     if kind == "saturating":
-        return loss_D, nn.functional.logsigmoid(-logits_fake).mean()
-    return loss_D, -nn.functional.logsigmoid(logits_fake).mean()
+        return loss_D, logsigmoid(-logits_fake).mean()
+    return loss_D, -logsigmoid(logits_fake).mean()
 
 
-def _losses_labels_swapped(logits_real, logits_fake, kind):
-    loss_D = -nn.functional.logsigmoid(-logits_real).mean() - nn.functional.logsigmoid(logits_fake).mean()
+def _losses_labels_swapped(logits_real, logits_fake, kind, label):
+    logsigmoid = nn.functional.logsigmoid
+    on_fake = -(label * logsigmoid(logits_fake) + (1 - label) * logsigmoid(-logits_fake)).mean()
+    loss_D = on_fake - logsigmoid(-logits_real).mean()
     if kind == "saturating":
-        return loss_D, nn.functional.logsigmoid(-logits_fake).mean()
-    return loss_D, -nn.functional.logsigmoid(logits_fake).mean()
+        return loss_D, logsigmoid(-logits_fake).mean()
+    return loss_D, -logsigmoid(logits_fake).mean()
 
 
-def _losses_kind_ignored(logits_real, logits_fake, kind):
-    loss_D = -nn.functional.logsigmoid(logits_real).mean() - nn.functional.logsigmoid(-logits_fake).mean()
-    return loss_D, -nn.functional.logsigmoid(logits_fake).mean()
-
-
-def _losses_to_be_caught(logits_real, logits_fake, kind):
-    loss_D = -nn.functional.logsigmoid(logits_real).mean() - nn.functional.logsigmoid(-logits_fake).mean()
+def _losses_label_ignored(logits_real, logits_fake, kind, label):
+    logsigmoid = nn.functional.logsigmoid
+    loss_D = -logsigmoid(logits_real).mean() - logsigmoid(-logits_fake).mean()
     if kind == "saturating":
-        return loss_D, -nn.functional.logsigmoid(-logits_fake).mean()
-    return loss_D, -nn.functional.logsigmoid(logits_fake).mean()
+        return loss_D, logsigmoid(-logits_fake).mean()
+    return loss_D, -logsigmoid(logits_fake).mean()
+
+
+def _losses_label_as_factor(logits_real, logits_fake, kind, label):
+    logsigmoid = nn.functional.logsigmoid
+    loss_D = -label * logsigmoid(logits_real).mean() - logsigmoid(-logits_fake).mean()
+    if kind == "saturating":
+        return loss_D, logsigmoid(-logits_fake).mean()
+    return loss_D, -logsigmoid(logits_fake).mean()
+
+
+def _losses_both_softened(logits_real, logits_fake, kind, label):
+    logsigmoid = nn.functional.logsigmoid
+    on_real = -(label * logsigmoid(logits_real) + (1 - label) * logsigmoid(-logits_real)).mean()
+    on_fake = -(label * logsigmoid(-logits_fake) + (1 - label) * logsigmoid(logits_fake)).mean()
+    loss_D = on_real + on_fake
+    if kind == "saturating":
+        return loss_D, logsigmoid(-logits_fake).mean()
+    return loss_D, -logsigmoid(logits_fake).mean()
+
+
+def _losses_kind_ignored(logits_real, logits_fake, kind, label):
+    logsigmoid = nn.functional.logsigmoid
+    on_real = -(label * logsigmoid(logits_real) + (1 - label) * logsigmoid(-logits_real)).mean()
+    return on_real - logsigmoid(-logits_fake).mean(), -logsigmoid(logits_fake).mean()
+
+
+def _losses_to_be_caught(logits_real, logits_fake, kind, label):
+    logsigmoid = nn.functional.logsigmoid
+    on_real = -(label * logsigmoid(logits_real) + (1 - label) * logsigmoid(-logits_real)).mean()
+    loss_D = on_real - logsigmoid(-logits_fake).mean()
+    if kind == "saturating":
+        return loss_D, -logsigmoid(-logits_fake).mean()
+    return loss_D, -logsigmoid(logits_fake).mean()
 
 
 gan_losses = FunctionTask(
     "gan_losses",
-    title="Both losses, from logits",
+    title="Both losses, with a softened label",
     points=20,
     prompt=r"""
-$D$ ends in a plain number, the logit $a$, and $D(x) = \sigma(a(x))$. Write what each player *minimises*:
+$D$ ends in a plain number, the logit $a$, and $D(x) = \sigma(a(x))$. In practice the label of the *data* is often softened: $D$ is to say $s$, such as 0.9, in place of 1, so that it never grows too sure. The label of the samples stays 0 (Salimans et al., 2016). Write what each player *minimises*:
 
-- $L_D = -\frac1n \sum_i \log D(x_i) - \frac1m \sum_j \log\bigl(1 - D(G(z_j))\bigr)$,
+- $L_D = -\frac1n \sum_i \bigl[ s \log D(x_i) + (1 - s) \log\bigl(1 - D(x_i)\bigr) \bigr] - \frac1m \sum_j \log\bigl(1 - D(G(z_j))\bigr)$, with $s$ = `label`,
 - $L_G = -\frac1m \sum_j \log D(G(z_j))$ if `kind` is `"non_saturating"`, and $L_G = \frac1m \sum_j \log\bigl(1 - D(G(z_j))\bigr)$ if it is `"saturating"`.
 
 `logits_real` is $a(x_i)$, shape (n,). `logits_fake` is $a(G(z_j))$, shape (m,), and $m$ need not be $n$. Return the pair `(loss_D, loss_G)`, two scalars in nats. They must be right for a $D$ that is very sure too: logits of ±150 occur, in 32-bit floats.
 """,
     starter='''
-def gan_losses(logits_real, logits_fake, kind):
+def gan_losses(logits_real, logits_fake, kind, label=1.0):
     """What D and G minimise, (loss_D, loss_G); kind is "non_saturating" or "saturating"."""
     loss_D = ...
     loss_G = ...
@@ -134,11 +177,11 @@ def gan_losses(logits_real, logits_fake, kind):
 ''',
     cases=_losses_cases,
     hints=(
-        "1 − σ(a) = σ(−a). So every term of both losses is the log of a sigmoid.",
+        "1 − σ(a) = σ(−a). So every logarithm in both losses is the log of a sigmoid.",
         "log σ(a) in two steps fails where σ(a) rounds to 0 or 1. Look in torch.nn.functional for one that does it in "
         "one step.",
-        "Test yourself: logits of 0 everywhere must give L_D = log 4 = 1.386, and L_G = ±log 2 = ±0.693. Which sign for "
-        "which kind?",
+        "Test yourself: logits of 0 everywhere must give L_D = log 4 = 1.386 for every label, and L_G = ±log 2 = ±0.693. "
+        "Which sign for which kind? And at which logit is the softened term least?",
     ),
     misconceptions=(
         Misconception(
@@ -160,7 +203,7 @@ def gan_losses(logits_real, logits_fake, kind):
         ),
         Misconception(
             "value-in-place-of-loss",
-            "Your first number is the value V(D, G), which D maximises. What D minimises is −V.",
+            "Your first number has the wrong sign: it is what D maximises, the value. What D minimises is its negative.",
             _losses_value,
         ),
         Misconception(
@@ -186,6 +229,24 @@ def gan_losses(logits_real, logits_fake, kind):
             "Your D is asked to call samples real and images fake. The first term is log D on images, the second "
             "log(1 − D) on samples.",
             _losses_labels_swapped,
+        ),
+        Misconception(
+            "label-ignored",
+            "Your L_D is the one with the label 1, whatever `label` says. A softened label adds (1 − s) log(1 − D) on the "
+            "images.",
+            _losses_label_ignored,
+        ),
+        Misconception(
+            "label-as-a-factor",
+            "You weigh log D by the label and leave the rest of the softened term out. Then D is only taught more slowly, "
+            "not to stop at s: that takes (1 − s) log(1 − D) on the images.",
+            _losses_label_as_factor,
+        ),
+        Misconception(
+            "both-labels-softened",
+            "You softened the label of the samples too. Only that of the images is asked: with a positive label on the "
+            "samples, the best D would favour samples where there are no data.",
+            _losses_both_softened,
         ),
         Misconception(
             "one-kind-only",
@@ -310,7 +371,7 @@ player_loss = FunctionTask(
     title="Whose gradient goes where",
     points=15,
     prompt=r"""
-One function for both steps of Algorithm 1. `player` is `"D"` or `"G"`. `G` and `D` are modules: `G(z)` gives samples, and `D(x)` gives logits, shape (n,). Return the loss that this player minimises, a scalar: $L_D$, or the *non-saturating* $L_G$, as above. (`x` is not needed for `"G"`.)
+One function for both steps of Algorithm 1. `player` is `"D"` or `"G"`. `G` and `D` are modules: `G(z)` gives samples, and `D(x)` gives logits, shape (n,). Return the loss that this player minimises, a scalar: $L_D$ with the label 1, or the *non-saturating* $L_G$, as above. (`x` is not needed for `"G"`.)
 
 The losses are easy. Mind where the gradients go when someone calls `backward()` on what you return:
 

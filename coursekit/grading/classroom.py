@@ -26,6 +26,7 @@ __all__ = ["Classroom", "Interrupted", "Sessions", "code_digest", "in_shard", "s
 
 
 TRIALS = 2  # of a submission whose sandbox cannot be started
+WAKE = 0.5  # seconds
 MAX_IN_A_ROW = 3  # submissions without a sandbox, after which none is expected any more
 
 
@@ -170,11 +171,11 @@ class Classroom:
                 for one in todo:
                     waiting.add(executor.submit(self._mark_one, one))
                     if len(waiting) >= jobs:
-                        done, waiting = wait(waiting, return_when=FIRST_COMPLETED)
+                        done, waiting = _some_of(waiting)
                         marked += [future.result() for future in done]
                         bar.update(len(done))
                 while waiting:
-                    done, waiting = wait(waiting, return_when=FIRST_COMPLETED)
+                    done, waiting = _some_of(waiting)
                     marked += [future.result() for future in done]
                     bar.update(len(done))
             except KeyboardInterrupt:
@@ -250,6 +251,17 @@ class Classroom:
         line = line.encode("unicode_escape").decode() if not line.isprintable() else line
         with self._log_lock, open(self.out / "grade.log", "a", encoding="utf-8") as file:
             file.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {line}\n")
+
+
+def _some_of(waiting):
+    """Those that are done, at least one, and those that are not.
+
+    A Ctrl-C that comes when a wait without end is just about to begin is noticed when it ends.
+    """
+    while True:
+        done, left = wait(waiting, timeout=WAKE, return_when=FIRST_COMPLETED)
+        if done:
+            return done, left
 
 
 def _stored(path, identity):

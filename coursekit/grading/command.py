@@ -62,7 +62,7 @@ class Command(click.Command):
     "--rubric",
     type=click.Path(dir_okay=False, path_type=Path),
     metavar="FILE",
-    help="The filled-in rubric.csv, to bring into the marks.",
+    help="A filled-in rubric.csv from elsewhere, in place of the one in --out.",
 )
 @click.option(
     "--allow-reference",
@@ -126,7 +126,8 @@ def _grade(folder, assignment, out, jobs, secret, shard, rubric, allow_reference
         if task not in key.assignment.tasks:
             raise click.UsageError(f"--allow-reference {student}:{task}: {assignment} has no task {task}")
     sandbox = choose_sandbox(unsafe)
-    awards = read_rubric(rubric, key.assignment) if rubric else {}
+    sheet = rubric or out / "rubric.csv"
+    awards = read_rubric(sheet, key.assignment) if rubric or sheet.exists() else {}
     names = read_roster(roster) if roster else {}
     out.mkdir(parents=True, exist_ok=True)
     classroom = Classroom(
@@ -147,19 +148,14 @@ def _grade(folder, assignment, out, jobs, secret, shard, rubric, allow_reference
     if shard:
         click.echo(f"{out}: part {shard[0]} of {shard[1]}, {done}; when all parts are, run once without --shard")
         return
-    earlier = out / "rubric.csv"
-    if not awards and earlier.exists():
-        awards_so_far = read_rubric(earlier, key.assignment)
-    else:
-        awards_so_far = awards
-    to_read = write_rubric(marked, key.assignment, out, awards_so_far)
+    to_read = write_rubric(marked, key.assignment, out, awards)
     marked = merge_rubric(marked, key.assignment, awards)
     write_reports(marked, key.assignment, out)
     failed = [one.student for one in marked if "grader-error" in one.flags]
     click.echo(f"{out / 'grades.csv'}: {len(marked)} students, {done}")
     if to_read:
         left = sum(len(one.pending) for one in marked)
-        click.echo(f"{out / 'rubric.csv'}: {to_read} answers in words, {left} to be read; bring them in with --rubric")
+        click.echo(f"{out / 'rubric.csv'}: {to_read} answers in words, {left} to be read; fill it in and run again")
     if sandbox != "bwrap":
         click.echo(f"the sandbox was {sandbox!r}, weaker than bubblewrap; the reports say so", err=True)
     if failed:

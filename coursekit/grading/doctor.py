@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 from coursekit.grading.faults import Fault, SandboxUnavailable
-from coursekit.grading.sandbox import Limits, Template, trial
+from coursekit.grading.sandbox import Limits, Template, limits_processes, trial
 from coursekit.grading.session import Sandboxes
 from coursekit.grading.stripped import make_tree
 
@@ -43,6 +43,10 @@ SPEED = (
     "a sandbox cannot build walls inside here, so torch is imported for every student: as safe, but slower by some "
     "seconds each. AppArmor's profile bwrap-userns-restrict does that; the profile above does not"
 )
+COUNTED = (
+    "the kernel's does not hold: you are root where there are no other uids, and it does not bind root. The grader counts "
+    "processes itself, several times a second, which is weaker: cap them for the container, such as `--pids-limit 512`"
+)
 
 
 def working_sandboxes():
@@ -70,6 +74,7 @@ def examine():
     ]
     trouble = _trouble("bwrap")
     report.append(("sandbox bwrap", "works" if trouble is None else f"does not work: {trouble}"))
+    report.append(("limit on processes", "holds" if limits_processes() else COUNTED))
     if trouble is not None:
         other = [mode for mode in working_sandboxes() if mode != "bwrap"]
         report.append(("weaker sandboxes", ", ".join(other) or "none"))

@@ -86,6 +86,16 @@ def as_cell(answer, name):
     return re.sub(rf"\b{re.escape(answer.__name__)}\b", name, source).strip()
 
 
+def floats(array):
+    """An array's numbers as a tensor of 32-bit floats."""
+    return torch.as_tensor(np.asarray(array), dtype=torch.float32)
+
+
+def normal(rng, *shape, scale=1.0):
+    """Normal numbers around 0, 32-bit floats."""
+    return floats(rng.normal(scale=scale, size=shape))
+
+
 def load_key(chapter):
     """The key of a chapter's assignment."""
     return import_module(f"coursekit.grading.keys.{chapter}").key

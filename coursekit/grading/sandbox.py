@@ -6,7 +6,8 @@
     and ``/dev/shm``, everything else read-only; a ``/proc`` of its own. bubblewrap is started with an empty environment,
     because its own would be readable at ``/proc/1/environ`` whatever ``--clearenv`` says. If the grader is root,
     bubblewrap is started by a uid that owns nothing (`coursekit.grading.launch`), since limits do not bind root. In
-    a container whose root has no other uids it is started by root, and the limit on processes does not hold.
+    a container whose root has no other uids it is started by root, the kernel's limit on processes does not hold, and
+    the grader counts them (`limits_processes`).
 ``uid``
     For containers that forbid namespaces, and for a grader who is root there: another uid, that owns nothing. Weaker:
     the student's code sees the file system, and reads whatever everybody may read. So secrets, keys and other
@@ -15,7 +16,8 @@
     A process of the grader's own uid: no wall at all.
 
 In all three, limits of the kernel stand on memory, processes, file size and processor time, in the first two a filter
-of system calls too (`coursekit.grading.inside.confine`), and the grader watches the memory of all processes together.
+of system calls too (`coursekit.grading.inside.confine`), and the grader watches the number and memory of all
+processes together.
 What the kernel itself lets through is out of scope.
 """
 
@@ -29,7 +31,6 @@ import socket
 import subprocess
 import sys
 import sysconfig
-import tempfile
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -38,14 +39,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from coursekit.grading.faults import SandboxKilled, SandboxUnavailable
+from coursekit.grading.folders import Folder
 
-__all__ = ["Limits", "Process", "Template", "bwrap_command", "start", "trial"]
+__all__ = ["Limits", "Process", "Template", "bwrap_command", "limits_processes", "start", "trial"]
 
 MODES = ("bwrap", "uid", "none")
 HOME = "/home/student"
 TREE = "/coursekit"
 FIRST_UID, UIDS = 20_000, 40_000
 START_SECONDS = 120.0
+OWN_PROCESSES = 8  # at most, beside the student's: of bubblewrap, and of what starts it
 PAGE = os.sysconf("SC_PAGE_SIZE")
 UID_MAP = Path("/proc/self/uid_map")
 LAUNCH = Path(__file__).resolve().parent / "launch.py"
@@ -255,14 +258,22 @@ class Process:
         self._watched = 0.0
 
     def watch(self):
-        """Kill it and raise SandboxKilled if its processes take too much memory together. Looks every 0.2 s at most."""
+        """Kill it and raise SandboxKilled if its processes are too many, or take too much memory together.
+
+        Looks every 0.2 s at most. The kernel limits the number too, but for root.
+        """
         now = time.monotonic()
         if now - self._watched < 0.2:
             return
         self._watched = now
-        if self.pid and memory_of(self.pid) > self.limits.all_memory:
-            self.kill()
-            raise SandboxKilled("memory")
+        pids = [self.pid, *descendants(self.pid)] if self.pid else []
+        for found, limit, what in (
+            (len(pids), self.limits.processes + OWN_PROCESSES, "processes"),
+            (memory_of(pids), self.limits.all_memory, "memory"),
+        ):
+            if found > limit:
+                self.kill()
+                raise SandboxKilled(what)
 
     def kill(self):
         """Kill it with all it started, and wait for the end. Killing the first process of a PID namespace kills all.
@@ -298,7 +309,7 @@ class Process:
             self.sock.shutdown(socket.SHUT_RDWR)  # closing alone wakes no other thread that waits for an answer
         self.sock.close()
         if self.folder is not None:
-            shutil.rmtree(self.folder, ignore_errors=True)
+            self.folder.remove()
             self.folder = None
         if self.uid is not None:
             _UIDS.give_back(self.uid)
@@ -325,10 +336,10 @@ def descendants(pid):
     return found
 
 
-def memory_of(pid):
-    """Bytes of their own that this process and those below it hold: resident, without files."""
+def memory_of(pids):
+    """Bytes of their own that these processes hold: resident, without files."""
     total = 0
-    for each in (pid, *descendants(pid)):
+    for each in pids:
         try:
             with open(f"/proc/{each}/statm", encoding="ascii") as statm:
                 _, resident, shared = statm.read().split()[:3]
@@ -388,6 +399,11 @@ def can_become_another():
     return any(first <= FIRST_UID and FIRST_UID + UIDS <= first + count for first, _, count in ranges)
 
 
+def limits_processes():
+    """Whether the kernel's limit on processes holds in a sandbox that is started here: it binds everybody but root."""
+    return os.geteuid() != 0 or can_become_another()
+
+
 def _is_known(uid):
     try:
         pwd.getpwuid(uid)
@@ -431,15 +447,17 @@ def start(tree, mode, limits, kind="single"):
         if mode == "bwrap":
             command, uid = _bwrap(tree, limits, theirs.fileno(), kind, is_root)
         else:
-            folder = tempfile.mkdtemp(prefix="coursekit-student-")
-            settings = worker_settings(mode, limits, folder)
-            command = worker_arguments(str(tree), theirs.fileno(), kind, settings)
+            if mode == "uid" and not is_root:
+                raise SandboxUnavailable("the sandbox 'uid' needs a grader who is root and knows other uids")
+            folder = Folder("student")
+            home = os.path.join(folder, "home")
+            os.mkdir(home)
+            command = worker_arguments(str(tree), theirs.fileno(), kind, worker_settings(mode, limits, home))
             if mode == "uid":
-                if not is_root:
-                    raise SandboxUnavailable("the sandbox 'uid' needs a grader who is root and knows other uids")
                 uid = _UIDS.take()
-                os.chown(folder, uid, uid)
-                command = _launched(command, uid, folder=folder, environment=environment(), die=True)
+                os.chmod(folder, 0o711)
+                os.chown(home, uid, uid)
+                command = _launched(command, uid, folder=home, environment=environment(), die=True)
         popen = _spawn(
             command,
             stdin=subprocess.DEVNULL,
@@ -448,13 +466,16 @@ def start(tree, mode, limits, kind="single"):
             env=environment() if mode == "none" else {},
             pass_fds=[theirs.fileno()],
             start_new_session=True,
-            cwd=folder if mode == "none" else "/",
+            cwd=home if mode == "none" else "/",
         )
-    except OSError as error:
+    except BaseException as error:
         ours.close()
-        raise SandboxUnavailable(f"the sandbox could not be started: {error.strerror}") from None
-    except BaseException:
-        ours.close()
+        if folder is not None:
+            folder.remove()
+        if uid is not None:
+            _UIDS.give_back(uid)
+        if isinstance(error, OSError):
+            raise SandboxUnavailable(f"the sandbox could not be started: {error.strerror}") from None
         raise
     finally:
         theirs.close()

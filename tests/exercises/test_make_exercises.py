@@ -77,6 +77,21 @@ def change_an_output(folder):
     path.write_text(path.read_text().replace("not answered yet (15", "not answered yet (16", 1))
 
 
+def flatter_its_time(folder):
+    path = folder / "NOTEBOOKS" / "vae.ipynb"
+    before = path.read_text()
+    path.write_text(before.replace("Takes about ", "Takes about 1"))
+    assert path.read_text() != before
+
+
+def forget_its_solved_time(folder):
+    path = folder / "NOTEBOOKS" / "vae.ipynb"
+    notebook = nbformat.read(path, as_version=4)
+    del notebook.metadata["coursekit"]["solved_seconds"]
+    execute.say_time(notebook)
+    execute.write(notebook, path)
+
+
 def remove_the_notebook(folder):
     (folder / "NOTEBOOKS" / "vae.ipynb").unlink()
 
@@ -105,6 +120,8 @@ def remove_the_expected_values(folder):
         change_a_prompt,
         answer_a_task,
         change_an_output,
+        flatter_its_time,
+        forget_its_solved_time,
         remove_the_notebook,
         change_an_expected_value,
         forget_a_case,
@@ -140,7 +157,13 @@ def test_a_new_public_case_makes_the_expected_values_stale(elsewhere, monkeypatc
 def executed(elsewhere, monkeypatch):
     """What `execute` gives, without a kernel: the committed notebook, which a test may change."""
     notebook = nbformat.read(elsewhere / "NOTEBOOKS" / "vae.ipynb", as_version=4)
-    monkeypatch.setattr(execute, "execute", lambda path: notebook)
+    solved = copy.deepcopy(notebook)
+    solved.metadata["coursekit"]["seconds"] = [55.0]
+
+    def run(path):
+        return notebook if "return ..." in path.read_text(encoding="utf-8") else solved
+
+    monkeypatch.setattr(execute, "execute", run)
     return notebook
 
 
@@ -162,10 +185,16 @@ def test_times_of_a_busy_machine_are_replaced(executed, elsewhere):
     path = elsewhere / "NOTEBOOKS" / "vae.ipynb"
     slow = copy.deepcopy(executed)
     slow.metadata["coursekit"]["seconds"] = [100.0]
+    execute.say_time(slow)
     execute.write(slow, path)
     executed.metadata["coursekit"]["seconds"] = [4.0]
     assert make_exercises.write_notebook("vae")
-    assert nbformat.read(path, as_version=4).metadata["coursekit"]["seconds"] == [4.0]
+    written = nbformat.read(path, as_version=4)
+    record = written.metadata["coursekit"]
+    assert (record["seconds"], record["solved_seconds"]) == ([4.0], 55.0)
+    said = "Takes about 60 seconds to run with all answers in it, and 10 without, on 2 CPU cores."
+    assert said in written.cells[0].source.splitlines()
+    assert make_exercises.notebook_is_current("vae")
 
 
 # -- in a kernel -----------------------------------------------------------------------------------

@@ -258,6 +258,21 @@ def test_after_an_interruption_sandboxes_are_closed_and_give_no_marks(new, hande
     assert regraded(new, handed_in) == (5, TOTALS)
 
 
+@pytest.mark.parametrize("jobs", [1, 3])
+def test_no_wait_is_without_end_so_that_ctrl_c_is_noticed(new, handed_in, monkeypatch, jobs):
+    timeouts, wait = [], classroom_module.wait
+
+    def noted(waiting, timeout=None, **options):
+        timeouts.append(timeout)
+        if len(timeouts) == 1:
+            return set(), waiting  # none is done yet
+        return wait(waiting, timeout=timeout, **options)
+
+    monkeypatch.setattr(classroom_module, "wait", noted)
+    assert totals(new().grade(handed_in, jobs=jobs, progress=False)) == TOTALS
+    assert all(timeout is not None and timeout <= 1 for timeout in timeouts)
+
+
 def test_an_empty_folder_is_one_clear_error(new, tmp_path):
     with pytest.raises(CoursekitError, match="no submission"):
         (tmp_path / "empty").mkdir()

@@ -65,7 +65,7 @@ def test_a_class_is_graded_with_one_command(run, handed_in):
     assert (code, errors) == (0, "")
     assert printed.splitlines() == [
         "out/grades.csv: 2 students, 2 graded, 0 unchanged",
-        "out/rubric.csv: 1 answers in words, 1 to be read; bring them in with --rubric",
+        "out/rubric.csv: 1 answers in words, 1 to be read; fill it in and run again",
     ]
     assert totals() == {"ada": "60", "bob": "40"}
     left = {"grades.csv", "canvas.csv", "summary.html", "summary.png", "rubric.csv", "rubric.html", "grade.log"}
@@ -77,17 +77,31 @@ def test_it_shows_its_progress(run, handed_in):
     assert "100%" in errors and "2/2" in errors
 
 
-def test_the_rubric_is_brought_in_and_never_lost(run, handed_in):
-    run(*GRADE)
-    sheet = Path("out/rubric.csv")
+def fill_in(sheet):
     filled = sheet.read_text().replace(",12,,,", ",12,11,,").replace(",8,,,", ",8,7.5,fine,")
     assert filled != sheet.read_text()
-    sheet.write_text(filled)
+    return filled
+
+
+def test_the_rubric_is_brought_in_and_never_lost(run, handed_in, toy):
     run(*GRADE)
-    assert totals()["ada"] == "60" and ",12,11,," in sheet.read_text()
-    code, printed, _ = run(*GRADE, "--rubric", sheet)
+    sheet = Path("out/rubric.csv")
+    sheet.write_text(fill_in(sheet))
+    code, printed, _ = run(*GRADE)
     assert code == 0 and "1 answers in words, 0 to be read" in printed
     assert totals()["ada"] == "78.5" and ",12,11,," in sheet.read_text()
+    toy.hand_in(handed_in, "cyd.ipynb", setup=None)
+    assert "2 answers in words, 1 to be read" in run(*GRADE)[1]
+    assert totals() == {"ada": "78.5", "bob": "40", "cyd": "60"}
+
+
+def test_a_rubric_from_elsewhere_takes_the_place_of_the_one_that_is_there(run, handed_in):
+    run(*GRADE)
+    Path("filled.csv").write_text(fill_in(Path("out/rubric.csv")))
+    assert totals()["ada"] == "60"
+    assert "1 answers in words, 0 to be read" in run(*GRADE, "--rubric", "filled.csv")[1]
+    assert totals()["ada"] == "78.5" and ",12,11,," in Path("out/rubric.csv").read_text()
+    assert "1 answers in words, 0 to be read" in run(*GRADE)[1]
 
 
 def test_shards_first_and_the_whole_at_the_end(run, handed_in):

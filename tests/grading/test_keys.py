@@ -1,7 +1,10 @@
 """Every assignment's answers, wrong answers and hidden cases, held against each other."""
 
+import functools
 import inspect
+import json
 import math
+import zipfile
 from importlib import import_module
 
 import make_exercises
@@ -15,7 +18,9 @@ from coursekit.exercises import CHAPTERS, feedback
 from coursekit.exercises.comparison import same
 from coursekit.exercises.subject import Local, plain
 from coursekit.exercises.values import read_expected
+from coursekit.grading.classroom import Classroom, Sessions
 from coursekit.grading.key import as_cell, load_key
+from coursekit.grading.rubric import Award, answer_id, merge_rubric
 
 SECRETS = (b"first class", b"second class", b"third class")
 READY = make_exercises.chapters()
@@ -54,6 +59,15 @@ def passes(task, answer, cases, expected):
     """Whether each case has its expected value."""
     outcomes = [feedback.outcome(task, answer, case) for case in cases]
     return [feedback._is_right(one, value, task) for one, value in zip(outcomes, expected, strict=True)]
+
+
+@functools.cache
+def trained(chapter, name):
+    """What the solved cell of an artefact task trains, and the network in it that is handed in."""
+    key = KEYS[chapter]
+    found = run_cell(key.solution(name), numbers=numbers_of(chapter))[name]
+    wanted = feedback._shapes(key.assignment.tasks[name].architecture())
+    return found, next(one for one in feedback._modules(found) if feedback._shapes(one) == wanted).eval().cpu()
 
 
 @pytest.mark.parametrize("chapter", CHAPTERS)
@@ -234,14 +248,11 @@ def test_the_solution_earns_all_points_and_an_untrained_network_none(chapter, ta
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("TQDM_DISABLE", "1")
     key = KEYS[chapter]
-    trained = run_cell(key.solution(task.name), numbers=numbers_of(chapter))[task.name]
-    task.hand_in(trained)
+    found, module = trained(chapter, task.name)
+    task.hand_in(found)
     assert "worth 100%" in capsys.readouterr().out
-    module = next(
-        one for one in feedback._modules(trained) if feedback._shapes(one) == feedback._shapes(task.architecture())
-    )
     for secret in SECRETS[:2]:
-        score = key.score(task.name, module.eval().cpu(), secret)
+        score = key.score(task.name, module, secret)
         assert feedback.share_of(task.thresholds, score) == 1
     torch.manual_seed(0)
     untrained = task.architecture().eval()
@@ -259,6 +270,34 @@ def test_a_rubric_gives_all_points(chapter, task):
 
 
 # -- the notebooks ---------------------------------------------------------------------------------
+
+
+@pytest.mark.needs("bwrap")
+@pytest.mark.parametrize("chapter", READY)
+def test_the_untouched_notebook_scores_0_and_the_solved_one_100(chapter, tmp_path, monkeypatch):
+    monkeypatch.setenv("TQDM_DISABLE", "1")
+    key, folder = KEYS[chapter], tmp_path / "handed-in"
+    folder.mkdir()
+    (folder / "untouched.ipynb").write_text(json.dumps(make_exercises.student_notebook(chapter)))
+    with zipfile.ZipFile(folder / "solved.zip", "w") as archive:
+        archive.writestr("notebook.ipynb", json.dumps(make_exercises.solved_notebook(chapter, "solved")))
+        for name, task in key.assignment.tasks.items():
+            if task.kind == "artefact":
+                weights = feedback.on_artefact(task, trained(chapter, name)[0]).value
+                archive.writestr(f"artefacts/{name}.safetensors", weights)
+    marked = Classroom(key, SECRETS[0], tmp_path / "out", Sessions(key.assignment)).grade(folder, progress=False)
+    awards = {
+        (one.student, name, criterion): Award(points, "", answer_id(text))
+        for one in marked
+        for name, text in one.texts.items()
+        for criterion, points in key.assignment.tasks[name].rubric
+    }
+    solved, untouched = merge_rubric(marked, key.assignment, awards)
+    assert {name: mark.points for name, mark in solved.tasks.items()} == {
+        name: task.points for name, task in key.assignment.tasks.items()
+    }
+    assert (solved.total, solved.all_flags) == (100, [])
+    assert (untouched.total, untouched.all_flags, untouched.pending) == (0, [], [])
 
 
 @pytest.mark.parametrize("chapter", READY)

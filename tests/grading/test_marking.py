@@ -61,6 +61,33 @@ def test_points_are_those_of_the_parts_that_pass(toy, tmp_path, answer, earned, 
     assert marked.tasks["rate"].points == 20
 
 
+@pytest.mark.parametrize(
+    "tolerance, answer, earned",
+    [
+        ({}, "def double(x):\n    return x * 2.01", 0),
+        ({"rtol": 0.1}, "def double(x):\n    return x * 2.01", 40),
+        ({"atol": 100.0}, "def double(x):\n    return x * 0", 40),
+        ({"nan": True}, "def double(x):\n    return x / 0 * 0", 0),
+    ],
+)
+def test_a_value_has_the_tolerance_of_its_task(toy, tmp_path, monkeypatch, tolerance, answer, earned):
+    key = toy.key()
+    for name, value in tolerance.items():
+        object.__setattr__(key.assignment.tasks["double"], name, value)
+    monkeypatch.setattr(toy, "key", lambda: key)
+    assert marks(toy, toy.hand_in(tmp_path, double=answer)).tasks["double"].points == earned
+
+
+def test_nan_is_right_only_where_the_task_says_so(toy, tmp_path, monkeypatch):
+    key = toy.key()
+    key.answers["double"] = lambda x: x / 0 * 0
+    monkeypatch.setattr(toy, "key", lambda: key)
+    path = toy.hand_in(tmp_path, double="def double(x):\n    return x / 0 * 0")
+    assert marks(toy, path).tasks["double"].points == 0
+    object.__setattr__(key.assignment.tasks["double"], "nan", True)
+    assert marks(toy, path).tasks["double"].points == 40
+
+
 def test_the_first_exceptions_type_is_kept_and_not_its_text(toy, tmp_path):
     marked = marks(toy, toy.hand_in(tmp_path, double="def double(x):\n    raise ValueError(str(x.tolist()))"))
     assert marked.tasks["double"].detail == "ValueError"
@@ -198,6 +225,15 @@ def test_a_number_counts_from_the_notebook_or_the_file(toy, tmp_path, rate, answ
     task = marks(toy, toy.hand_in(tmp_path, rate=rate, answers=answers)).tasks["rate"]
     assert (task.points, task.status) == (earned, status)
     assert task.flags == (("from-answers-file",) if earned else ())
+
+
+@pytest.mark.parametrize("factor, earned", [(1 + 5e-4, 20), (1 - 5e-4, 20), (1 + 2e-3, 0), (1 - 2e-3, 0)])
+@pytest.mark.parametrize("in_file", [False, True])
+def test_a_number_has_the_tolerance_of_its_task(toy, tmp_path, factor, earned, in_file):
+    assert toy.key().assignment.tasks["rate"].rtol == 1e-3
+    rate = toy.key().assignment.numbers_of("ada")["a"] / 2 * factor
+    given = {"rate": "rate = 0", "answers": {"rate": rate}} if in_file else {"rate": f"rate = {rate!r}"}
+    assert marks(toy, toy.hand_in(tmp_path, **given)).tasks["rate"].points == earned
 
 
 def test_numbers_are_those_of_the_trusted_id(toy, tmp_path):

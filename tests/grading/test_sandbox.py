@@ -14,8 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from coursekit.grading import doctor, launch, sandbox
-from coursekit.grading.faults import SandboxUnavailable
+from coursekit.grading import doctor, folders, launch, sandbox
+from coursekit.grading.faults import SandboxKilled, SandboxUnavailable
 from coursekit.grading.inside import confine
 from coursekit.grading.sandbox import Limits, bwrap_command, start, trial
 from coursekit.grading.session import CellResult, Sandboxes
@@ -276,10 +276,45 @@ def processes_of(uid):
     return found
 
 
-def test_another_uid_needs_a_grader_who_is_root(tree, monkeypatch):
+def test_another_uid_needs_a_grader_who_is_root(tree, monkeypatch, tmp_path):
     monkeypatch.setattr(sandbox.os, "geteuid", lambda: 1000)
+    monkeypatch.setattr(folders.tempfile, "tempdir", str(tmp_path))
     with pytest.raises(SandboxUnavailable, match="needs a grader who is root"):
         start(tree, "uid", Limits())
+    assert list(tmp_path.iterdir()) == []
+
+
+@linux
+def test_a_sandbox_that_cannot_be_started_leaves_nothing(tree, monkeypatch, tmp_path):
+    def fails(*args, **kwargs):
+        raise OSError(errno.EAGAIN, "Resource temporarily unavailable")
+
+    monkeypatch.setattr(folders.tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setattr(sandbox, "_spawn", fails)
+    taken = set(sandbox._UIDS._taken)
+    for mode in ("none", "uid") if sandbox.can_become_another() else ("none",):
+        with pytest.raises(SandboxUnavailable, match="temporarily"):
+            start(tree, mode, Limits())
+    assert list(tmp_path.iterdir()) == [] and sandbox._UIDS._taken == taken
+
+
+@linux
+@pytest.mark.parametrize("is_root", [False, True])
+def test_what_starts_a_sandbox_gets_nothing_of_the_graders_environment(tree, is_root, monkeypatch):
+    started = []
+
+    def refuse(command, **options):
+        started.append((command, options))
+        raise OSError(errno.EAGAIN, "")
+
+    monkeypatch.setenv("COURSEKIT_SECRET", "the-secret")
+    monkeypatch.setattr(sandbox.shutil, "which", lambda name: "/usr/bin/bwrap")
+    monkeypatch.setattr(sandbox, "can_become_another", lambda: is_root)
+    monkeypatch.setattr(sandbox, "_spawn", refuse)
+    with pytest.raises(SandboxUnavailable):
+        start(tree, "bwrap", Limits())
+    ((command, options),) = started
+    assert options["env"] == {} and "the-secret" not in " ".join(command)
 
 
 def test_uids_are_not_given_twice_and_never_a_users():
@@ -331,9 +366,25 @@ def test_the_graders_descendants_and_their_memory_are_counted():
     ) as parent:
         child = int(parent.stdout.readline())
         assert sandbox.descendants(parent.pid) == [child]
-        assert 64 * 2**20 < sandbox.memory_of(parent.pid) < 200 * 2**20
+        assert 64 * 2**20 < sandbox.memory_of([parent.pid, child]) < 200 * 2**20
         parent.stdin.close()
-    assert sandbox.memory_of(parent.pid) == 0
+    assert sandbox.memory_of([parent.pid]) == 0
+
+
+@linux
+def test_the_grader_counts_processes_itself(monkeypatch):
+    ours, theirs = socket.socketpair()
+    with theirs, subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as child:
+        os.set_blocking(child.stdin.fileno(), False)
+        process = sandbox.Process(ours, popen=child, limits=Limits(processes=64))
+        below = list(range(2**30, 2**30 + 64 + sandbox.OWN_PROCESSES))  # no process has such a number
+        monkeypatch.setattr(sandbox, "descendants", lambda pid: below[1:])
+        process.watch()
+        process._watched = 0.0
+        monkeypatch.setattr(sandbox, "descendants", lambda pid: below)
+        with pytest.raises(SandboxKilled, match="processes"):
+            process.watch()
+        assert child.returncode == -9
 
 
 # -- doctor ----------------------------------------------------------------------------------------
@@ -398,6 +449,21 @@ def test_doctor_looks_at_the_walls_from_inside():
     assert problems == []
     walls = {name: found for name, found in report if name.startswith("inside: ")}
     assert len(walls) == 6 and set(walls.values()) == {"closed"}
+
+
+@pytest.mark.needs("bwrap")
+@pytest.mark.parametrize(("uid", "uids", "holds"), [(0, "0 1000 1", False), (0, "0 0 4294967295", True), (7, "", True)])
+def test_doctor_says_where_the_limit_on_processes_does_not_hold(uid, uids, holds, tmp_path, monkeypatch):
+    (tmp_path / "uid_map").write_text(uids + "\n")
+    monkeypatch.setattr(sandbox.os, "geteuid", lambda: uid)
+    monkeypatch.setattr(sandbox, "UID_MAP", tmp_path / "uid_map")
+    for name in ("_trouble", "_template_trouble"):
+        monkeypatch.setattr(doctor, name, lambda *mode: None)
+    monkeypatch.setattr(doctor, "_from_inside", lambda: ([], []))
+    report, problems = doctor.examine()
+    said = dict(report)["limit on processes"]
+    assert problems == [] and (said == "holds") is holds
+    assert holds or "does not bind root" in said and "--pids-limit" in said
 
 
 @linux

@@ -5,6 +5,8 @@ import json
 import os
 import resource
 import socket
+import subprocess
+import sys
 import tempfile
 import time
 from pathlib import Path
@@ -24,6 +26,7 @@ from coursekit.grading.faults import (
     SandboxUnavailable,
     StudentError,
 )
+from coursekit.grading.inside import worker
 from coursekit.grading.session import CellResult, Limits, Sandboxes
 from coursekit.grading.wire import WireError
 
@@ -168,7 +171,7 @@ def test_the_reference_may_be_allowed(notebook):
 
 def test_notebooks_cells_run_as_in_ipython(notebook):
     one = notebook(
-        "%matplotlib inline\n!ls\nfiles = !ls\nget_ipython().system('x')\nimport math",
+        "%matplotlib inline\n!ls\nfiles = !ls\nold = %pwd\nget_ipython().system('x')\nimport math",
         "%%time\nby_magic = 1",
         "%time by_line = 2",
         "%%bash\nexit 1",
@@ -191,6 +194,23 @@ def test_notebooks_cells_run_as_in_ipython(notebook):
     assert one.subject("after")() == 7 and one.subject("hinted")(1) == one.subject("still")(1) == 1
     one.run(["def given(): return numbers['sigma']"])
     assert one.subject("given")() == 2.5
+
+
+@pytest.mark.parametrize("transform", [worker._transformer(), worker._without_magics])
+def test_what_is_assigned_from_a_command_is_read_where_ipython_does_not(transform):
+    notebook = worker.Notebook.__new__(worker.Notebook)
+    notebook.count, notebook.transform = 0, transform
+    tree, _ = notebook._parse("files = !ls -l\nif files:\n    here = %pwd\ntext = '''\nx'''\nodd = 5 % 2 != 0\n")
+    names = {"get_ipython": lambda: Shell()}
+
+    class Shell:
+        getoutput = run_line_magic = staticmethod(lambda *words: [*words])
+        magic = staticmethod(lambda words: [words])
+
+    exec(compile(tree, "<cell>", "exec"), names)
+    assert (names["files"], names["odd"]) == (["ls -l"], True) and names["here"][0] == "pwd"
+    with pytest.raises(SyntaxError):
+        notebook._parse("x = !ls\nthis is no Python")
 
 
 # -- time, memory, death ---------------------------------------------------------------------------
@@ -332,6 +352,28 @@ def test_a_fork_bomb_is_limited_and_dies(notebook):
     one.run(["x = 1"])
     assert one.subject("kept")() == 1
     assert pid is None or len(sandbox.descendants(pid)) <= QUICK.processes
+
+
+IN_A_CONTAINER = """
+from coursekit.grading.sandbox import limits_processes
+from coursekit.grading.session import Limits, Sandboxes
+forks = "import os, time\\nfor _ in range(500):\\n    if os.fork() == 0:\\n        time.sleep(1000)\\ntime.sleep(1000)"
+with Sandboxes(template=False, limits=Limits(cell=60)) as sandboxes, sandboxes.session({}) as one:
+    results = [result.status for result in one.run(["def kept(): return 1", forks])]
+    print(limits_processes(), results, one.subject("kept")())
+"""
+
+
+def test_processes_are_limited_where_root_has_no_other_uids():
+    container = ["unshare", "--user", "--map-root-user"]
+    try:
+        tried = subprocess.run([*container, "true"], capture_output=True, text=True)
+    except FileNotFoundError:
+        pytest.skip("unshare (util-linux) is not installed")
+    if tried.returncode != 0:
+        pytest.skip(f"no such container can be made here: {tried.stderr.strip()}")
+    done = subprocess.run([*container, sys.executable, "-c", IN_A_CONTAINER], capture_output=True, text=True)
+    assert done.stdout.strip() == "False ['ok', 'killed'] 1", done.stderr
 
 
 def test_a_forked_child_that_runs_on_says_nothing_on_the_wire(notebook):
@@ -702,10 +744,14 @@ def test_memory_stays_flat_over_500_sessions(sandboxes):
     run_many(sandboxes, 20)
     before, descriptors = memory(), len(os.listdir("/proc/self/fd"))
     template = next(iter(sandboxes._templates.values())).process.pid
-    inside = sandbox.memory_of(template)
+
+    def inside():
+        return sandbox.memory_of([template, *sandbox.descendants(template)])
+
+    first = inside()
     run_many(sandboxes, 500)
     assert memory() - before < 10 * 2**20
-    assert sandbox.memory_of(template) - inside < 10 * 2**20
+    assert inside() - first < 10 * 2**20
     assert len(os.listdir("/proc/self/fd")) == descriptors
 
 

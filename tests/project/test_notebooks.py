@@ -2,6 +2,7 @@
 
 import ast
 import copy
+import os
 import re
 import sys
 import types
@@ -70,6 +71,10 @@ def problems(notebook, path, size=0):
     source = "\n".join(cell.source for cell in code)
     if stamp.colab_link(path) not in notebook.cells[0].source:
         found.append("the first cell does not link this notebook on Colab (`make stamp`)")
+    if run and execute.time_said(run) not in notebook.cells[0].source.splitlines():
+        found.append(f"the first cell does not say the time that was recorded: {execute.time_said(run)}")
+    if run.get("cores", 2) != 2:
+        found.append(f"timed on {run['cores']} CPU cores, not on 2")
     if not code or f'%pip install -q "{stamp.install_requirement()}"' not in code[0].source:
         found.append("the first code cell is not the install line (`make stamp`)")
     if not path.startswith("notebooks/exercises/"):
@@ -163,7 +168,9 @@ def good():
     image = new.new_output("display_data", data={"image/png": "aGk="})
     text = new.new_output("stream", text="0.123\n")
     notebook.cells = [
-        new.new_markdown_cell(f"# Demo\n\n[Open in Colab]({stamp.colab_link(PATH)})\n\n$x$"),
+        new.new_markdown_cell(
+            f"# Demo\n\n[Open in Colab]({stamp.colab_link(PATH)})\n\nTakes about 10 seconds on 2 CPU cores.\n\n$x$"
+        ),
         new.new_code_cell(install, execution_count=1),
         new.new_code_cell("SCALE = 1\nfrom coursekit.trainers import VAETrainer", execution_count=2, outputs=[text]),
         new.new_code_cell(
@@ -242,6 +249,19 @@ def install_another_project(notebook):
     notebook.cells[1].source = notebook.cells[1].source.replace("git+", "git+https://example.org/x/y@main")
 
 
+def forget_the_time(notebook):
+    notebook.cells[0].source = notebook.cells[0].source.replace("Takes about", "Lasts")
+
+
+def flatter_the_time(notebook):
+    notebook.metadata["coursekit"]["seconds"] = [10.1]
+
+
+def use_more_cores(notebook):
+    notebook.metadata["coursekit"]["cores"] = 64
+    execute.say_time(notebook)
+
+
 def forget_the_trainers(notebook):
     notebook.cells[2].source = "SCALE = 1"
 
@@ -275,6 +295,9 @@ def test_a_good_notebook_has_no_problem(good):
         (write_a_role, "MyST"),
         (link_another_project, "on Colab"),
         (install_another_project, "install line"),
+        (forget_the_time, "does not say the time"),
+        (flatter_the_time, "does not say the time that was recorded: Takes about 20 seconds"),
+        (use_more_cores, "timed on 64 CPU cores"),
         (forget_the_trainers, "no trainer"),
         (forget_the_asserts, "asserts"),
         (forget_the_scale, "SCALE"),
@@ -305,6 +328,30 @@ def run_cells(tmp_path):
         return execute.main([*arguments, str(path)]), path
 
     return run
+
+
+@pytest.mark.parametrize(
+    ("record", "said"),
+    [
+        ({"seconds": [3.0, 6.9]}, "Takes about 10 seconds on 2 CPU cores."),
+        ({"seconds": [10.0]}, "Takes about 10 seconds on 2 CPU cores."),
+        ({"seconds": [50.0, 10.1], "cores": 1}, "Takes about 70 seconds on 1 CPU core."),
+        (
+            {"seconds": [4.0], "solved_seconds": 31.5, "cores": 2},
+            "Takes about 40 seconds to run with all answers in it, and 10 without, on 2 CPU cores.",
+        ),
+        ({"seconds": []}, "Takes about 10 seconds on 2 CPU cores."),
+    ],
+)
+def test_a_notebook_says_what_was_recorded_rounded_up(good, record, said):
+    assert execute.time_said(record) == said
+    good.metadata["coursekit"] = record
+    before = good.cells[0].source
+    execute.say_time(good)
+    assert good.cells[0].source == before.replace("Takes about 10 seconds on 2 CPU cores.", said)
+    good.cells[0].source = "# Demo\n\n[Open in Colab](x)\n\nWords."
+    execute.say_time(good)
+    assert good.cells[0].source == f"# Demo\n\n[Open in Colab](x)\n\n{said}\n\nWords."
 
 
 # coursekit.data is not needed for these: the kernel looks for the class by its name.
@@ -343,6 +390,21 @@ def test_execute_leaves_the_file_alone_after_a_fallback_or_an_error(run_cells, c
     assert code == 1
     assert message in capsys.readouterr().err
     assert read(path).cells[0].execution_count is None
+
+
+def test_execute_says_the_time_that_it_records(tmp_path):
+    path = tmp_path / "demo.ipynb"
+    notebook = nbformat.v4.new_notebook()
+    notebook.cells = [
+        nbformat.v4.new_markdown_cell("# Demo\n\n[Open in Colab](x)\n\nWords."),
+        nbformat.v4.new_code_cell("1 + 1"),
+    ]
+    nbformat.write(notebook, path)
+    assert execute.main([str(path)]) == 0
+    written = read(path)
+    record = written.metadata["coursekit"]
+    assert record["cores"] == len(os.sched_getaffinity(0))
+    assert written.cells[0].source.splitlines()[4] == execute.time_said(record)
 
 
 def test_a_fallback_may_be_written_elsewhere_only(run_cells, tmp_path, capsys):

@@ -15,6 +15,7 @@ import builtins
 import json
 import linecache
 import os
+import re
 import signal
 import socket
 import sys
@@ -24,6 +25,7 @@ from array import array
 AGAIN = 0.05  # seconds after which an interruption that was swallowed is repeated
 STILL_RUN = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Import, ast.ImportFrom, ast.Assign, ast.AnnAssign)
 BODY_MAGICS = ("time", "capture", "prun")
+ASSIGNED = re.compile(r"^([ \t]*\w[\w., \t]*=[ \t]*)([!%])([^=\n].*)$", re.MULTILINE)
 OWN_FILE = __file__
 
 
@@ -165,11 +167,17 @@ class Notebook:
             self._run(statement, filename)
 
     def _parse(self, source):
-        source = self.transform(source)
         self.count += 1
         filename = f"<cell {self.count}>"
-        linecache.cache[filename] = len(source), None, source.splitlines(True), filename
-        return ast.parse(source, filename), filename
+        transformed = self.transform(source)
+        try:
+            tree = ast.parse(transformed, filename)
+        except SyntaxError:
+            # From Python 3.12 on, whose tokenizer knows "!", IPython 7 leaves `files = !ls` as it is.
+            transformed = self.transform(ASSIGNED.sub(_called, source))
+            tree = ast.parse(transformed, filename)
+        linecache.cache[filename] = len(transformed), None, transformed.splitlines(True), filename
+        return tree, filename
 
     def _run(self, statement, filename):
         module = ast.Module([statement], [])
@@ -207,6 +215,14 @@ def _transformer():
         return import_module("IPython.core.inputtransformer2").TransformerManager().transform_cell
     except Exception:
         return _without_magics
+
+
+def _called(match):
+    """What is assigned from the system's command or a magic, as a call."""
+    start, kind, rest = match.groups()
+    if kind == "!":
+        return f"{start}get_ipython().getoutput({rest!r})"
+    return f"{start}get_ipython().magic({rest!r})"
 
 
 def _without_magics(source):

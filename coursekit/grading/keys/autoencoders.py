@@ -8,7 +8,7 @@ import torch
 from coursekit.data import load_images, to_float
 from coursekit.exercises.autoencoders import assignment
 from coursekit.exercises.tasks import Case
-from coursekit.grading.key import Key
+from coursekit.grading.key import Key, floats
 
 
 def least_error(numbers):
@@ -69,15 +69,11 @@ denoiser.fit(digits, max_steps=450, progress=False)
 # -- hidden cases ----------------------------------------------------------------------------------
 
 
-def _floats(array):
-    return torch.as_tensor(np.asarray(array), dtype=torch.float32)
-
-
 def _cloud(rng, n, d, mean):
     """Points whose variances fall by a factor of about 4 from one direction to the next, in turned axes."""
     turned, _ = np.linalg.qr(rng.normal(size=(d, d)))
     stds = 3 * 0.5 ** np.arange(d) * rng.uniform(0.9, 1.1, d)
-    return _floats(rng.normal(size=(n, d)) * stds @ turned.T + mean)
+    return floats(rng.normal(size=(n, d)) * stds @ turned.T + mean)
 
 
 def hidden_linear_autoencoder(rng, numbers):
@@ -109,22 +105,22 @@ def hidden_best_denoiser(rng, numbers):
     cases = []
     for m, d, n in ((3, 1, 6), (6, 2, 5), (20, 5, 4)):
         points, sigma = spread(m, d), round(float(rng.choice([rng.uniform(0.5, 0.8), rng.uniform(1.3, 1.8)])), 3)
-        cases.append(Case((_floats(near(points, n, sigma)), _floats(points), sigma), part="ordinary noise"))
+        cases.append(Case((floats(near(points, n, sigma)), floats(points), sigma), part="ordinary noise"))
     for m, d in ((4, 2), (8, 12)):
         points, sigma = spread(m, d), round(float(rng.uniform(0.02, 0.06)), 3)
         between = (points[:2] + points[1:3]) / 2 + sigma**2 * rng.uniform(-0.5, 0.5, (2, d))
         far = 8 + rng.normal(size=(2, d))
-        cases.append(Case((_floats(np.concatenate([between, far])), _floats(points), sigma), part="little noise"))
+        cases.append(Case((floats(np.concatenate([between, far])), floats(points), sigma), part="little noise"))
     point, sigma = spread(1, 3), round(float(rng.uniform(0.5, 0.8)), 3)
-    cases.append(Case((_floats(near(point, 3, sigma)), _floats(point), sigma), part="ordinary noise"))
+    cases.append(Case((floats(near(point, 3, sigma)), floats(point), sigma), part="ordinary noise"))
     points = spread(5, 2)
-    cases.append(Case((_floats(near(points, 1, 40)), _floats(points), 40.0), part="ordinary noise"))
+    cases.append(Case((floats(near(points, 1, 40)), floats(points), 40.0), part="ordinary noise"))
     return cases
 
 
 def hidden_sparsity(rng, numbers):
     def code(n, k):
-        return _floats(rng.beta(0.6, 1.2, (n, k)).clip(0.01, 0.99) * rng.uniform(0.2, 0.9, k))
+        return floats(rng.beta(0.6, 1.2, (n, k)).clip(0.01, 0.99) * rng.uniform(0.2, 0.9, k))
 
     def target():
         return round(float(rng.choice([rng.uniform(0.02, 0.1), rng.uniform(0.25, 0.45)])), 3)
@@ -142,12 +138,12 @@ def hidden_sparsity(rng, numbers):
 
 
 def _layer(rng, k, d):
-    return _floats(rng.normal(0, 1, (k, d))), _floats(rng.normal(0, 0.5, k))
+    return floats(rng.normal(0, 1, (k, d))), floats(rng.normal(0, 0.5, k))
 
 
 def hidden_contractive(rng, numbers):
     def case(n, d, k, scale=1.0, part="small layers"):
-        return Case((_floats(scale * rng.normal(size=(n, d))), *_layer(rng, k, d)), part=part)
+        return Case((floats(scale * rng.normal(size=(n, d))), *_layer(rng, k, d)), part=part)
 
     few = int(rng.integers(2, 6))
     return [
@@ -166,8 +162,8 @@ def hidden_jacobian_norm(rng, numbers):
         layers, weights = [], []
         for n_in, n_out in zip(sizes, sizes[1:]):
             layers += [["Linear", n_in, n_out], [activation]]
-            weights += [_floats(rng.normal(0, 1 / math.sqrt(n_in), (n_out, n_in))), _floats(rng.normal(0, 0.3, n_out))]
-        return Case((layers[:-1], weights, _floats(rng.normal(size=(n, sizes[0])))), part=part)
+            weights += [floats(rng.normal(0, 1 / math.sqrt(n_in), (n_out, n_in))), floats(rng.normal(0, 0.3, n_out))]
+        return Case((layers[:-1], weights, floats(rng.normal(size=(n, sizes[0])))), part=part)
 
     few, many = int(rng.integers(2, 5)), int(rng.integers(6, 10))
     return [
@@ -188,7 +184,7 @@ def score_denoiser(module, rng):
     mean = to_float(load_images("digits").images).mean(0)
     lost = 0.0
     for _ in range(3):
-        noise = _floats(rng.normal(0, 0.5, tuple(x.shape)))
+        noise = floats(rng.normal(0, 0.5, tuple(x.shape)))
         with torch.no_grad():
             logits, _ = module(x + noise)
         lost += float(((torch.sigmoid(logits) - x) ** 2).sum()) / 3

@@ -5,7 +5,7 @@ from torch import nn
 
 from coursekit.exercises import cyclegan
 from coursekit.exercises.tasks import Case
-from coursekit.grading.key import Key
+from coursekit.grading.key import Key, normal
 
 
 def least_squares(scores_real, scores_fake):
@@ -53,10 +53,6 @@ def learning_rate(numbers):
     return numbers["lr"] * (first_without - numbers["epoch"]) / (first_without - last_full)
 
 
-def _normal(rng, *shape, scale=1.0):
-    return torch.tensor(rng.normal(scale=scale, size=shape), dtype=torch.float32)
-
-
 def _draw(rng, low, high):
     """A whole number from `low` to `high`."""
     return int(rng.integers(low, high + 1))
@@ -64,14 +60,14 @@ def _draw(rng, low, high):
 
 def _hidden_least_squares(rng, numbers):
     def scores(n, *shape):
-        return (0.5 + _normal(rng, n, *shape), 0.3 + _normal(rng, n + _draw(rng, 1, 4), *shape))
+        return (0.5 + normal(rng, n, *shape), 0.3 + normal(rng, n + _draw(rng, 1, 4), *shape))
 
     cases = []
     for which, part in ((0, "L_D"), (1, "L_G")):
         cases += [Case(scores(_draw(rng, 2, 7)), {"which": which}, part=part) for _ in range(2)]
         shape = (1, _draw(rng, 2, 5), _draw(rng, 2, 5))
         cases.append(Case(scores(_draw(rng, 1, 3), *shape), {"which": which}, part=part))
-        cases.append(Case((_normal(rng, 5, 1, 3, 3), _normal(rng, 1, 1, 2, 4)), {"which": which}, part=part))
+        cases.append(Case((normal(rng, 5, 1, 3, 3), normal(rng, 1, 1, 2, 4)), {"which": which}, part=part))
     return cases
 
 
@@ -80,7 +76,7 @@ def _hidden_cycle_loss(rng, numbers):
         channels, n = _draw(rng, 1, 3), _draw(rng, 1, 3)
         sides = _draw(rng, 1, 3), _draw(rng, 2, 3)
         x, y = (torch.tensor(rng.uniform(-1, 1, size=(m, channels, *sides))).float() for m in (n, n + _draw(rng, 1, 2)))
-        networks = [[_normal(rng, channels, channels, 1, 1), _normal(rng, channels)] for _ in range(2)]
+        networks = [[normal(rng, channels, channels, 1, 1), normal(rng, channels)] for _ in range(2)]
         weights = round(float(rng.uniform(2, 12)), 2), round(float(rng.uniform(0.2, 2)), 2) if with_identity else 0.0
         return (x, y, *weights, *networks)
 
@@ -105,7 +101,7 @@ def _hidden_pool(rng, numbers):
         return 0.5 + (place + float(rng.uniform(0.2, 0.8))) / (2 * size)
 
     def query(*drawn):
-        return [_normal(rng, len(drawn), *shape), torch.tensor(drawn, dtype=torch.float64)]
+        return [normal(rng, len(drawn), *shape), torch.tensor(drawn, dtype=torch.float64)]
 
     def swaps(size):
         """One by one: filled with heads and tails, then the same place twice, heads, another place."""

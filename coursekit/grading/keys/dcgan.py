@@ -6,7 +6,7 @@ from torch import nn
 from coursekit.data import load_images, to_float
 from coursekit.exercises import dcgan
 from coursekit.exercises.tasks import Case
-from coursekit.grading.key import Key
+from coursekit.grading.key import Key, normal
 
 
 def upsampled_size(m, kernel_size, stride, padding, output_padding):
@@ -60,10 +60,6 @@ def weights(numbers):
     return sum(weight.numel() for weight in generator.parameters())
 
 
-def _normal(rng, *shape, scale=1.0):
-    return torch.tensor(rng.normal(scale=scale, size=shape), dtype=torch.float32)
-
-
 def _draw(rng, low, high):
     """A whole number from `low` to `high`."""
     return int(rng.integers(low, high + 1))
@@ -87,7 +83,7 @@ def _hidden_upsampled_size(rng, numbers):
 def _hidden_transposed_convolution(rng, numbers):
     def one(m, k, stride, padding, extra):
         n = (m - 1) * stride + k - 2 * padding + extra
-        return (_normal(rng, m), _normal(rng, k), stride, padding, n)
+        return (normal(rng, m), normal(rng, k), stride, padding, n)
 
     stride = _draw(rng, 2, 3)
     return [
@@ -124,13 +120,13 @@ def _hidden_overlaps(rng, numbers):
 def _hidden_generator_block(rng, numbers):
     def one(last, n, side):
         c_in, c_out = _draw(rng, 2, 4), _draw(rng, 2, 4)
-        tensors = [_normal(rng, c_in, c_out, 4, 4, scale=0.3)]
+        tensors = [normal(rng, c_in, c_out, 4, 4, scale=0.3)]
         if last:
-            tensors.append(_normal(rng, c_out))
+            tensors.append(normal(rng, c_out))
         else:
-            tensors += [1 + _normal(rng, c_out, scale=0.2), _normal(rng, c_out), _normal(rng, c_out)]
+            tensors += [1 + normal(rng, c_out, scale=0.2), normal(rng, c_out), normal(rng, c_out)]
             tensors += [torch.tensor(rng.uniform(0.5, 2, size=c_out), dtype=torch.float32), torch.tensor(0)]
-        return (c_in, c_out, last, tensors, _normal(rng, n, c_in, side, side + 1))
+        return (c_in, c_out, last, tensors, normal(rng, n, c_in, side, side + 1))
 
     return [
         Case(one(False, _draw(rng, 3, 6), _draw(rng, 2, 4)), part="hidden block"),
@@ -150,13 +146,13 @@ def _hidden_spherical(rng, numbers):
         return [axis * torch.tensor(rng.uniform(0.5, 3, size=(n, 1)), dtype=torch.float32) for _ in range(2)]
 
     n, k = _draw(rng, 2, 6), _draw(rng, 3, 9)
-    first, second = _normal(rng, n, k), _normal(rng, n, k, scale=3.0)
+    first, second = normal(rng, n, k), normal(rng, n, k, scale=3.0)
     one_way = along_an_axis(n, k)
     return [
         Case((first, second, share()), part="pairs"),
         Case((second, first, 1 - share()), part="pairs"),
-        Case((_normal(rng, 1, 100), _normal(rng, 1, 100), share()), part="pairs"),
-        Case((_normal(rng, 2, 64), _normal(rng, 2, 64), 0.5), part="pairs"),
+        Case((normal(rng, 1, 100), normal(rng, 1, 100), share()), part="pairs"),
+        Case((normal(rng, 2, 64), normal(rng, 2, 64), 0.5), part="pairs"),
         Case((first, second, 0.0), part="pairs"),
         Case((first, second, 1.0), part="pairs"),
         Case((*one_way, share()), part="the same direction"),

@@ -7,7 +7,7 @@ import torch
 
 from coursekit.exercises.discriminative_generative import assignment
 from coursekit.exercises.tasks import Case
-from coursekit.grading.key import Key
+from coursekit.grading.key import Key, floats
 
 
 def too_many(numbers):
@@ -65,10 +65,6 @@ classifier.fit(readings(50_000, seed=0), max_steps=1500, progress=False)
 # -- hidden cases ----------------------------------------------------------------------------------
 
 
-def _floats(array):
-    return torch.as_tensor(np.asarray(array), dtype=torch.float32)
-
-
 def _prior(rng, k):
     """A distribution over k classes, far from even."""
     weights = rng.permutation(np.arange(1, k + 1) * rng.uniform(0.8, 1.2, k))
@@ -83,64 +79,64 @@ def _rows(rng, k, m):
 def hidden_posterior(rng, numbers):
     cases = []
     for k, m in ((2, 2), (3, 5), (5, 3)):
-        cases.append(Case((_floats(_prior(rng, k)), _floats(_rows(rng, k, m))), part="tables"))
+        cases.append(Case((floats(_prior(rng, k)), floats(_rows(rng, k, m))), part="tables"))
     k, m = int(rng.integers(2, 5)), int(rng.integers(3, 6))
     table = _rows(rng, k, m)
     table[0, 0] = 0
-    cases.append(Case((_floats(_prior(rng, k)), _floats(table / table.sum(1, keepdims=True))), part="tables"))
+    cases.append(Case((floats(_prior(rng, k)), floats(table / table.sum(1, keepdims=True))), part="tables"))
     for _ in range(2):
         k, m = int(rng.integers(2, 5)), int(rng.integers(3, 6))
         table = _rows(rng, k, m)
         table[:, int(rng.integers(m))] = 0
         table /= table.sum(1, keepdims=True)
-        cases.append(Case((_floats(_prior(rng, k)), _floats(table)), part="values that never occur"))
+        cases.append(Case((floats(_prior(rng, k)), floats(table)), part="values that never occur"))
     return cases
 
 
 def hidden_log_evidence(rng, numbers):
     cases = []
     for n, k in ((4, 2), (3, 5), (1, 3)):
-        log_prior = _floats(np.log(_prior(rng, k)))
-        cases.append(Case((log_prior, _floats(rng.normal(-1, 1.5, (n, k)))), part="ordinary densities"))
+        log_prior = floats(np.log(_prior(rng, k)))
+        cases.append(Case((log_prior, floats(rng.normal(-1, 1.5, (n, k)))), part="ordinary densities"))
     for centre in (-4000, 3000, float(rng.uniform(-900, -300))):
         k = int(rng.integers(2, 6))
         log_likelihood = centre + rng.normal(0, 1.5, (3, k))
-        cases.append(Case((_floats(np.log(_prior(rng, k))), _floats(log_likelihood)), part="far from 1"))
+        cases.append(Case((floats(np.log(_prior(rng, k))), floats(log_likelihood)), part="far from 1"))
     k = int(rng.integers(3, 6))
     log_prior = np.log(_prior(rng, k))
     log_prior[0] = -np.inf
     log_prior[1:] -= np.log(np.exp(log_prior[1:]).sum())
     log_likelihood = rng.normal(-700, 1.5, (4, k))
     log_likelihood[1, 1] = -np.inf
-    cases.append(Case((_floats(log_prior), _floats(log_likelihood)), part="impossible"))
+    cases.append(Case((floats(log_prior), floats(log_likelihood)), part="impossible"))
     log_likelihood = rng.normal(600, 1.5, (3, k))
     log_likelihood[int(rng.integers(3))] = -np.inf
-    cases.append(Case((_floats(np.log(_prior(rng, k))), _floats(log_likelihood)), part="impossible"))
+    cases.append(Case((floats(np.log(_prior(rng, k))), floats(log_likelihood)), part="impossible"))
     return cases
 
 
 def hidden_draw(rng, numbers):
     def classes(k):
         means = rng.permutation(np.linspace(-5, 5, k)) + rng.uniform(-0.3, 0.3, k)
-        return _floats(means), _floats(rng.choice([0.4, 0.6, 1.5, 2.5], k) * rng.uniform(0.9, 1.1, k))
+        return floats(means), floats(rng.choice([0.4, 0.6, 1.5, 2.5], k) * rng.uniform(0.9, 1.1, k))
 
     def noise(n):
         eps = rng.uniform(0.3, 2, n) * rng.choice([-1, 1], n)
-        return _floats(rng.permutation((np.arange(n) + rng.uniform(0.1, 0.9, n)) / n)), _floats(eps)
+        return floats(rng.permutation((np.arange(n) + rng.uniform(0.1, 0.9, n)) / n)), floats(eps)
 
     cases = []
     for k, n in ((2, 9), (3, 12), (5, 20)):
-        cases.append(Case((_floats(_prior(rng, k)), *classes(k), *noise(n)), part="classes in turn"))
-    cases.append(Case((_floats([1.0]), *classes(1), *noise(3)), part="edges"))
+        cases.append(Case((floats(_prior(rng, k)), *classes(k), *noise(n)), part="classes in turn"))
+    cases.append(Case((floats([1.0]), *classes(1), *noise(3)), part="edges"))
     k = int(rng.integers(3, 6))
     prior = _prior(rng, k)
     prior[0] = 0
     u, eps = noise(5)
     u[0] = 0
-    cases.append(Case((_floats(prior / prior.sum()), *classes(k), u, eps), part="edges"))
+    cases.append(Case((floats(prior / prior.sum()), *classes(k), u, eps), part="edges"))
     prior = _prior(rng, k)
     prior[1] = 0
-    cases.append(Case((_floats(prior / prior.sum()), *classes(k), *noise(8)), part="edges"))
+    cases.append(Case((floats(prior / prior.sum()), *classes(k), *noise(8)), part="edges"))
     return cases
 
 
@@ -156,7 +152,7 @@ def _two_classes(rng, n, d, unit=1.0, shared=False):
     mu0, mu1 = unit * rng.uniform(-1, 1, d), unit * rng.uniform(-1, 1, d)
     x = unit * rng.normal(0, 1.5, (n, d))
     prior1 = round(float(rng.choice([rng.uniform(0.05, 0.4), rng.uniform(0.6, 0.95)])), 3)
-    return tuple(map(_floats, (x, mu0, cov0, mu1, cov1))) + (prior1,)
+    return tuple(map(floats, (x, mu0, cov0, mu1, cov1))) + (prior1,)
 
 
 def hidden_log_odds(rng, numbers):
@@ -187,7 +183,7 @@ def score_classifier(module, rng):
     joint1 = share * (density(hump[0], 20) + density(hump[1], 20)) / 2
     exact = joint1 / (joint1 + (1 - share) * density(np.array([128.0, 128.0]), 22))
     with torch.no_grad():
-        answer = module(_floats(x / 255).reshape(n, 1, 1, 2)).softmax(1)[:, 1].numpy()
+        answer = module(floats(x / 255).reshape(n, 1, 1, 2)).softmax(1)[:, 1].numpy()
     return 1 - float(np.abs(answer - exact).mean())
 
 

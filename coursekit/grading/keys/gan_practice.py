@@ -7,12 +7,12 @@ from torch import nn
 
 from coursekit.exercises import gan_practice
 from coursekit.exercises.tasks import Case
-from coursekit.grading.key import Key
+from coursekit.grading.key import Key, normal
 
 
-def gan_losses(logits_real, logits_fake, kind):
+def gan_losses(logits_real, logits_fake, kind, label=1.0):
     bce = nn.functional.binary_cross_entropy_with_logits
-    on_real = bce(logits_real, torch.ones_like(logits_real))
+    on_real = bce(logits_real, torch.full_like(logits_real, label))
     on_fake = bce(logits_fake, torch.zeros_like(logits_fake))
     loss_G = -on_fake if kind == "saturating" else bce(logits_fake, torch.ones_like(logits_fake))
     return on_real + on_fake, loss_G
@@ -62,20 +62,22 @@ def memorisation(samples, train, held_out):
     return sorted(ratios)[len(ratios) // 2]
 
 
-def _normal(rng, *shape, scale=1.0):
-    return torch.tensor(rng.normal(scale=scale, size=shape), dtype=torch.float32)
-
-
 def _hidden_gan_losses(rng, numbers):
+    def softened():
+        return round(float(rng.uniform(0.6, 0.95)), 3)
+
     def ordinary(kind):
         n = int(rng.integers(2, 6))
         sizes = [(n, n + int(rng.integers(1, 5))), (n + int(rng.integers(1, 5)), n), (int(rng.integers(3, 9)), 1)]
-        return [(_normal(rng, i, scale=2.0), _normal(rng, j, scale=2.0), kind) for i, j in sizes]
+        labels = [softened(), softened(), 1.0]
+        return [
+            (normal(rng, i, scale=2.0), normal(rng, j, scale=2.0), kind, label) for (i, j), label in zip(sizes, labels)
+        ]
 
     def very_sure(kind, sign):
         sizes = [rng.uniform(40, 150, size=int(rng.integers(2, 6))) for _ in range(2)]
         real, fake = (torch.tensor(size, dtype=torch.float32) for size in sizes)
-        return (-sign * real, sign * fake, kind)
+        return (-sign * real, sign * fake, kind, softened())
 
     kinds = ("non_saturating", "saturating")
     cases = [Case(args, {"which": 0}, part="L_D") for kind in kinds for args in ordinary(kind)]
@@ -91,8 +93,8 @@ def _hidden_player_loss(rng, numbers):
         for sizes in ((noise_dim, hidden, d), (d, hidden, 1)):
             weights.append([])
             for n_in, n_out in zip(sizes, sizes[1:]):
-                weights[-1] += [_normal(rng, n_out, n_in), _normal(rng, n_out)]
-        x, z = _normal(rng, int(rng.integers(2, 6)), d), _normal(rng, int(rng.integers(2, 6)), noise_dim)
+                weights[-1] += [normal(rng, n_out, n_in), normal(rng, n_out)]
+        x, z = normal(rng, int(rng.integers(2, 6)), d), normal(rng, int(rng.integers(2, 6)), noise_dim)
         return (x, z, *weights)
 
     return [
@@ -107,7 +109,7 @@ def _hidden_player_loss(rng, numbers):
 
 def _hidden_maxout(rng, numbers):
     def one(n, pieces, n_out, n_in, lower=0.0):
-        return (_normal(rng, n, n_in), _normal(rng, pieces, n_out, n_in), _normal(rng, pieces, n_out) - lower)
+        return (normal(rng, n, n_in), normal(rng, pieces, n_out, n_in), normal(rng, pieces, n_out) - lower)
 
     def size():
         return int(rng.integers(2, 6))
@@ -124,7 +126,7 @@ def _hidden_maxout(rng, numbers):
 def _hidden_parzen(rng, numbers):
     def one(n, points, d, sigma, away=0.0):
         spread = float(rng.uniform(0.5, 1.5))
-        return (_normal(rng, n, d, scale=spread), _normal(rng, points, d, scale=spread) + away, sigma)
+        return (normal(rng, n, d, scale=spread), normal(rng, points, d, scale=spread) + away, sigma)
 
     def sigma():
         return round(float(rng.uniform(0.3, 0.8)), 2)
@@ -145,7 +147,7 @@ def _hidden_parzen(rng, numbers):
 
 def _hidden_memorisation(rng, numbers):
     def one(n, d):
-        return (_normal(rng, n, d), _normal(rng, int(rng.integers(4, 9)), d), _normal(rng, int(rng.integers(4, 9)), d))
+        return (normal(rng, n, d), normal(rng, int(rng.integers(4, 9)), d), normal(rng, int(rng.integers(4, 9)), d))
 
     def on_a_line(in_both):
         # Ratios ½, ¼ and 3, so the median is ½; that of the distances is 2/3. With two samples in both sets and two

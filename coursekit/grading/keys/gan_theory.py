@@ -8,7 +8,7 @@ from torch import nn
 
 from coursekit.exercises.gan_theory import assignment
 from coursekit.exercises.tasks import Case
-from coursekit.grading.key import Key
+from coursekit.grading.key import Key, floats
 
 
 def d_star(p_data, p_g, share=0.5):
@@ -85,12 +85,8 @@ generator.fit(points, max_steps=1500, progress=False)
 # -- hidden cases ----------------------------------------------------------------------------------
 
 
-def _floats(array):
-    return torch.as_tensor(np.asarray(array), dtype=torch.float32)
-
-
 def _densities(rng, *shape, scale=1.0):
-    return _floats(scale * rng.uniform(0.05, 1, shape))
+    return floats(scale * rng.uniform(0.05, 1, shape))
 
 
 def _other_share(rng):
@@ -106,7 +102,7 @@ def hidden_d_star(rng, numbers):
         data, fakes = rng.uniform(0.05, 1, (2, n))
         places = rng.permutation(n)
         data[places[:2]], fakes[places[1:3]] = 0, 0
-        return _floats(data / data.sum()), _floats(fakes / fakes.sum())
+        return floats(data / data.sum()), floats(fakes / fakes.sum())
 
     few, many = int(rng.integers(2, 6)), int(rng.integers(8, 20))
     return [
@@ -124,17 +120,17 @@ def hidden_d_star(rng, numbers):
 
 def hidden_slopes(rng, numbers):
     return [
-        Case((_floats(rng.uniform(-5, 5, int(rng.integers(2, 9)))),)),
-        Case((_floats(rng.uniform(-2, 2, int(rng.integers(10, 30)))),)),
-        Case((_floats([rng.uniform(0.5, 3)]),)),
-        Case((_floats([-100, rng.uniform(-3, -1), 0, 100]),)),
-        Case((_floats(rng.uniform(20, 80, 3) * rng.choice([-1, 1], 3)),)),
+        Case((floats(rng.uniform(-5, 5, int(rng.integers(2, 9)))),)),
+        Case((floats(rng.uniform(-2, 2, int(rng.integers(10, 30)))),)),
+        Case((floats([rng.uniform(0.5, 3)]),)),
+        Case((floats([-100, rng.uniform(-3, -1), 0, 100]),)),
+        Case((floats(rng.uniform(20, 80, 3) * rng.choice([-1, 1], 3)),)),
     ]
 
 
 def hidden_loss_D(rng, numbers):
     def logits(n, *extremes):
-        return _floats(rng.permutation([*rng.uniform(-3, 3, n), *extremes]))
+        return floats(rng.permutation([*rng.uniform(-3, 3, n), *extremes]))
 
     def sizes():
         n = int(rng.integers(2, 6))
@@ -179,7 +175,7 @@ def score_generator(module, rng):
 
     of_data = np.diff(np.concatenate([[0], 0.35 * below(-1.2, 0.4) + 0.65 * below(1.2, 0.6), [1]]))
     with torch.no_grad():
-        samples = module(_floats(rng.normal(size=(100_000, 1)))).flatten().numpy()
+        samples = module(floats(rng.normal(size=(100_000, 1)))).flatten().numpy()
     of_g = np.bincount(np.searchsorted(edges, samples), minlength=66) / len(samples)
 
     def kl_from_mixture(p, q):

@@ -7,7 +7,7 @@ from torch import nn
 
 from coursekit.exercises import vae
 from coursekit.exercises.tasks import Case
-from coursekit.grading.key import Key
+from coursekit.grading.key import Key, normal
 
 
 def kl(mu, log_var):
@@ -43,20 +43,16 @@ def active_dimensions(eigenvalues, sigma, beta, latent_dim):
     return min(count, latent_dim)
 
 
-def _normal(rng, *shape, scale=1.0):
-    return torch.tensor(rng.normal(scale=scale, size=shape), dtype=torch.float32)
-
-
 def _hidden_kl(rng, numbers):
     sizes = [(int(rng.integers(2, 9)), int(rng.integers(2, 12))) for _ in range(4)]
-    cases = [Case((_normal(rng, *size), _normal(rng, *size)), part="values") for size in sizes]
+    cases = [Case((normal(rng, *size), normal(rng, *size)), part="values") for size in sizes]
     n, k = int(rng.integers(2, 6)), int(rng.integers(2, 6))
     return [
         *cases,
-        Case((_normal(rng, n, 1), _normal(rng, n, 1)), part="one dimension, one image"),
-        Case((_normal(rng, 1, k), _normal(rng, 1, k)), part="one dimension, one image"),
-        Case((_normal(rng, n, k, scale=5.0), -12 * torch.ones(n, k)), part="extremes"),
-        Case((_normal(rng, n, k, scale=0.1), 4 + _normal(rng, n, k)), part="extremes"),
+        Case((normal(rng, n, 1), normal(rng, n, 1)), part="one dimension, one image"),
+        Case((normal(rng, 1, k), normal(rng, 1, k)), part="one dimension, one image"),
+        Case((normal(rng, n, k, scale=5.0), -12 * torch.ones(n, k)), part="extremes"),
+        Case((normal(rng, n, k, scale=0.1), 4 + normal(rng, n, k)), part="extremes"),
     ]
 
 
@@ -64,18 +60,18 @@ def _hidden_reparameterise(rng, numbers):
     cases = []
     for _ in range(3):
         n, k = int(rng.integers(2, 7)), int(rng.integers(2, 7))
-        cases.append(Case((_normal(rng, n, k), _normal(rng, n, k), _normal(rng, n, k)), part="values and gradients"))
+        cases.append(Case((normal(rng, n, k), normal(rng, n, k), normal(rng, n, k)), part="values and gradients"))
     draws = int(rng.integers(2, 5))
-    cases.append(Case((_normal(rng, 3, 2), _normal(rng, 3, 2), _normal(rng, draws, 3, 2)), part="several draws"))
-    cases.append(Case((_normal(rng, 2, 3), _normal(rng, 2, 3) - 15, _normal(rng, 2, 3)), part="values and gradients"))
+    cases.append(Case((normal(rng, 3, 2), normal(rng, 3, 2), normal(rng, draws, 3, 2)), part="several draws"))
+    cases.append(Case((normal(rng, 2, 3), normal(rng, 2, 3) - 15, normal(rng, 2, 3)), part="values and gradients"))
     return cases
 
 
 def _hidden_loss(rng, numbers):
     def one(n, k, shape, beta=None, scale=2.0):
         x = torch.tensor(rng.integers(0, 2, size=(n, *shape)), dtype=torch.float32)
-        logits = _normal(rng, n, *shape, scale=scale)
-        return (x, logits, _normal(rng, n, k), _normal(rng, n, k)) + (() if beta is None else (beta,))
+        logits = normal(rng, n, *shape, scale=scale)
+        return (x, logits, normal(rng, n, k), normal(rng, n, k)) + (() if beta is None else (beta,))
 
     def sizes():
         return int(rng.integers(2, 7)), int(rng.integers(2, 6)), (1, int(rng.integers(2, 7)), int(rng.integers(2, 7)))
