@@ -1,6 +1,9 @@
 """The `{interactive}` directive: a script of `book/_extra/interactive/` in a figure, over a still picture."""
 
+import functools
+import gzip
 from html import escape
+from pathlib import Path
 
 from docutils import nodes
 from docutils.parsers.rst import directives
@@ -11,8 +14,24 @@ FOLDER = "interactive"  # in the site's root, whither html_extra_path copies boo
 STYLE = "interactive.css"
 # What a script needs to be loaded before it. NAME.js itself is loaded for {interactive} NAME.
 SCRIPTS = {
-    "gan-game": ("densities.js",),
+    "gan-game": ("parts.js", "densities.js"),
+    "vae-explorer": ("parts.js", "explorer.js"),
+    "dcgan-explorer": ("parts.js", "explorer.js"),
+    "cyclegan-explorer": ("parts.js", "explorer.js"),
 }
+# What a script fetches when the reader presses its button, from the site's root, besides RUNTIME.
+FILES = {
+    "vae-explorer": ("models/vae-digits.onnx", "models/vae-digits.json"),
+    "dcgan-explorer": ("models/dcgan-emoji.onnx", f"{FOLDER}/dcgan-explorer.json"),
+    "cyclegan-explorer": (
+        "models/cyclegan-emoji-G.onnx",
+        "models/cyclegan-emoji-F.onnx",
+        "models/models.json",
+        *(f"models/emoji/{domain}-{number}.png" for domain in "XY" for number in range(6)),
+    ),
+}
+# Its script, its module and its program; see the Makefile.
+RUNTIME = ("ort/ort.wasm.min.js", "ort/ort-wasm-simd-threaded.mjs", "ort/ort-wasm-simd-threaded.wasm")
 
 
 class app(nodes.General, nodes.Element):
@@ -24,7 +43,8 @@ class Interactive(SphinxDirective):
 
     `:still:` is the path of the picture that is shown without scripts and in print, `:alt:` its text. The script finds
     `div.interactive-app[data-interactive=NAME]`, whose `data-root` leads to the root of the site, fills it, takes its
-    `hidden` away, and marks the figure with `data-ready`, which hides the still on screens.
+    `hidden` away, and marks the figure with `data-ready`, which hides the still on screens. A script with FILES also
+    finds `data-files`, `data-runtime` and the bytes of both; of the runtime also as a host sends it that compresses.
     """
 
     required_arguments = 1
@@ -44,11 +64,14 @@ class Interactive(SphinxDirective):
             return [error(f"interactive {name!r}: :{missing[0]}: is missing", line=self.lineno)]
         if not self.content:
             return [error(f"interactive {name!r}: write a caption", line=self.lineno)]
+        paths = {file: self.published(file) for file in (*FILES[name], *RUNTIME)} if name in FILES else {}
+        if lost := [file for file, path in paths.items() if path is None]:
+            return [error(f"interactive {name!r}: {lost[0]} is missing; run `make install`", line=self.lineno)]
         loaded = self.env.temp_data.setdefault("interactive_scripts", [])
         scripts = [script for script in (*SCRIPTS[name], f"{name}.js") if script not in loaded]
         figure = nodes.figure(classes=["interactive"])
         self.set_source_info(figure)
-        figure += app(name=name, scripts=scripts, first=not loaded)
+        figure += app(name=name, scripts=scripts, first=not loaded, data=loads(name, paths) if paths else {})
         figure += nodes.image(uri=self.options["still"], alt=self.options["alt"], classes=["interactive-still"])
         loaded += scripts
         first, *others = self.parse_content_to_nodes(allow_section_headings=False)
@@ -60,21 +83,47 @@ class Interactive(SphinxDirective):
         self.add_name(figure)
         return [figure]
 
+    def published(self, file):
+        """Where the file lies that the site will have at its root under this name, or None."""
+        folders = (Path(self.env.app.confdir, folder) for folder in self.config.html_extra_path)
+        return next((path for folder in folders if (path := folder / file).is_file()), None)
+
+
+@functools.cache
+def compressed_size(path):
+    return len(gzip.compress(path.read_bytes(), compresslevel=6))
+
+
+def loads(name, paths):
+    """What the script's place says of the files that it will fetch."""
+
+    def bytes_of(files, size=lambda path: path.stat().st_size):
+        return sum(size(paths[file]) for file in files)
+
+    return {
+        "files": " ".join(FILES[name]),
+        "file-bytes": bytes_of(FILES[name]),
+        "runtime": " ".join(RUNTIME),
+        "runtime-bytes": bytes_of(RUNTIME),
+        "runtime-compressed": bytes_of(RUNTIME, compressed_size),
+    }
+
 
 def visit_app(translator, node):
     builder = translator.builder
     page = builder.get_target_uri(builder.current_docname)
 
-    def address(file):
-        return escape(relative_uri(page, f"{FOLDER}/{file}"), quote=True)
+    def quoted(value):
+        return f'"{escape(str(value), quote=True)}"'
 
-    head = [f'<link rel="stylesheet" href="{address(STYLE)}">'] if node["first"] else []
-    head += [f'<script defer src="{address(script)}"></script>' for script in node["scripts"]]
-    root = address("")[: -len(f"{FOLDER}/")]
+    folder = relative_uri(page, f"{FOLDER}/")
+    head = [f'<link rel="stylesheet" href={quoted(folder + STYLE)}>'] if node["first"] else []
+    head += [f"<script defer src={quoted(folder + script)}></script>" for script in node["scripts"]]
+    data = {"interactive": node["name"], "root": folder.removesuffix(f"{FOLDER}/"), **node["data"]}
+    attributes = " ".join(f"data-{key}={quoted(value)}" for key, value in data.items())
     translator.body.append(
-        "".join(head)
-        + f'<div class="interactive-app" data-interactive="{escape(node["name"], quote=True)}" data-root="{root}" hidden>'
-        "</div>\n<noscript><p>With JavaScript you could change what this picture shows.</p></noscript>\n"
+        "".join(head) + f'<div class="interactive-app" {attributes} hidden></div>\n'
+        "<noscript><p>With JavaScript you could change what this picture shows.</p></noscript>\n"
     )
     raise nodes.SkipNode
 

@@ -1,8 +1,9 @@
-/* The GAN game: drag p_data and p_g on a line, see D*, V(D, G), the JSD and C(G). Needs densities.js. */
+/* The GAN game: drag p_data and p_g on a line, see D*, V(D, G), the JSD and C(G). Needs densities.js and parts.js. */
 (() => {
   "use strict";
 
   const maths = window.coursekitDensities;
+  const {html, it, number, print, set, slider: labelled, speaker, svg} = window.coursekitParts;
   const LOW = -6.5, HIGH = 6.5; // what is shown
   const X = maths.grid(-14, 14, 1401); // what is integrated over: six widths beyond the last centre
   const WEIGHTS = maths.trapezoid(X);
@@ -49,23 +50,6 @@
 
   const sliderOf = (key, index) => SLIDERS.find(slider => slider.key === key && (key === "share" || slider.index === index));
 
-  const print = (number, digits = 3) => {
-    if (number === -Infinity) return "\u2212\u221e";
-    const text = number.toFixed(digits);
-    return +text === 0 ? (0).toFixed(digits) : text.replace("-", "\u2212");
-  };
-
-  const append = (node, attributes, children) => {
-    for (const [name, text] of Object.entries(attributes)) if (text !== false) node.setAttribute(name, text);
-    node.append(...children);
-    return node;
-  };
-  const html = (tag, attributes = {}, ...children) => append(document.createElement(tag), attributes, children);
-  const svg = (tag, attributes = {}, ...children) =>
-    append(document.createElementNS("http://www.w3.org/2000/svg", tag), attributes, children);
-  const set = (node, attributes) => append(node, attributes, []);
-
-  const it = text => html("i", {}, text);
   const density = player => html("span", {class: "nowrap"}, it("p"), html("sub", {}, player));
   const dStar = () => html("span", {class: "nowrap"}, it("D"), "*");
   const ofDG = (first, second) => html("span", {class: "nowrap"}, first, "(", ...second, ")");
@@ -102,7 +86,7 @@
     const picture = makePicture(state, () => update());
     const scale = makeScale();
     const numbers = makeNumbers();
-    const status = html("p", {class: "interactive-hidden", role: "status"});
+    const voice = speaker();
 
     const presets = PRESETS.map(([label, make]) => {
       const button = html("button", {type: "button"}, label);
@@ -118,20 +102,13 @@
     const inputs = [];
     const panel = name => {
       const rows = SLIDERS.flatMap(slider => {
-        const input = html("input", {
-          type: "range", id: id(`${name}-${slider.key}-${slider.index ?? 0}`), min: slider.min, max: slider.max,
-          step: STEP, autocomplete: "off",
-        });
-        const shown = html("span", {class: "interactive-setting", "aria-hidden": "true"});
-        input.addEventListener("input", () => {
-          put(state[name], slider, input.valueAsNumber);
+        const {key, index = 0, label, min, max} = slider;
+        const row = labelled({id: id(`${name}-${key}-${index}`), label, min, max, step: STEP}, wanted => {
+          put(state[name], slider, wanted);
           update();
         });
-        inputs.push(() => {
-          input.value = setting(state[name], slider);
-          shown.textContent = print(setting(state[name], slider), 2);
-        });
-        return [html("label", {for: input.id}, slider.label), input, shown];
+        inputs.push(() => row.show(setting(state[name], slider)));
+        return row.cells;
       });
       const legend = html("legend", {}, html("span", {class: `gan-game-swatch ${name}`}), density(name),
         name === "data" ? ", the data" : ", the generator");
@@ -177,11 +154,10 @@
       html("div", {class: "interactive-buttons", role: "group", "aria-label": "Settings to start from"}, ...presets),
       picture.legend, picture.node, scale.node, numbers.node,
       html("div", {class: "gan-game-panels"}, panel("data"), panel("g"), ownPanel()),
-      status,
+      voice.node,
     );
 
-    let speak = null;
-    const say = found => {
+    const words = () => {
       const {kind} = state.own;
       const where = found.crossings.length
         ? `The curves cross at x = ${found.crossings.map(x => print(x, 2)).join(", ")}.`
@@ -197,9 +173,7 @@
       scale.draw(found);
       numbers.draw(found);
       inputs.forEach(show => show());
-      if (!aloud) return;
-      clearTimeout(speak);
-      speak = setTimeout(() => { status.textContent = say(found); }, 700); // once the reader pauses
+      if (aloud) voice.say(words);
     };
 
     update(false);
@@ -391,24 +365,18 @@
   // -- the numbers -------------------------------------------------------------------------------
 
   const makeNumbers = () => {
-    const cells = {};
-    const item = (name, ...title) => {
-      cells[name] = html("data", {"data-number": name});
-      return html("div", {}, html("dt", {}, ...title), html("dd", {}, cells[name]));
+    const cells = {
+      jsd: number("jsd", html("span", {class: "nowrap"}, "JSD(", density("data"), ", ", density("g"), ")")),
+      criterion: number("criterion", ofDG(it("C"), [it("G")]), " = ", ofDG(it("V"), [dStar(), ", ", it("G")])),
+      value: number("value", ofDG(it("V"), [it("D"), ", ", it("G")]), " of your ", it("D")),
+      crossings: number("crossings", dStar(), " = \u00bd at ", it("x"), " ="),
     };
-    const node = html("dl", {class: "interactive-numbers"},
-      item("jsd", html("span", {class: "nowrap"}, "JSD(", density("data"), ", ", density("g"), ")")),
-      item("criterion", ofDG(it("C"), [it("G")]), " = ", ofDG(it("V"), [dStar(), ", ", it("G")])),
-      item("value", ofDG(it("V"), [it("D"), ", ", it("G")]), " of your ", it("D")),
-      item("crossings", dStar(), " = \u00bd at ", it("x"), " ="));
+    const node = html("dl", {class: "interactive-numbers"}, ...Object.values(cells).map(cell => cell.item));
     const draw = found => {
-      for (const name of ["jsd", "criterion", "value"]) {
-        cells[name].value = found[name];
-        cells[name].textContent = print(found[name]);
-      }
+      for (const name of ["jsd", "criterion", "value"]) cells[name].show(found[name]);
       const equal = found.jsd < 1e-9;
-      cells.crossings.value = found.crossings.join(" ");
-      cells.crossings.textContent = equal ? "everywhere" : found.crossings.map(x => print(x, 2)).join(", ") || "nowhere here";
+      const places = found.crossings.map(x => print(x, 2)).join(", ") || "nowhere here";
+      cells.crossings.show(found.crossings.join(" "), equal ? "everywhere" : places);
     };
     return {node, draw};
   };

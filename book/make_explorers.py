@@ -1,0 +1,150 @@
+"""Draw the still pictures of the explorers, and find the directions along which the DCGAN's latents are moved.
+
+    python book/make_explorers.py
+
+The models are those that the pages load, from `book/_extra/models`; what is drawn is what an explorer opens with.
+Writes `_extra/interactive/dcgan-explorer.json` and `_static/figures/*-explorer.png`.
+"""
+
+import json
+import math
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+from matplotlib.figure import Figure
+from matplotlib.patches import Circle
+from PIL import Image
+
+BOOK = Path(__file__).parent
+MODELS = BOOK / "_extra" / "models"
+DIRECTIONS = BOOK / "_extra" / "interactive" / "dcgan-explorer.json"
+FIGURES = BOOK / "_static" / "figures"
+DIGIT_COLORS = (
+    "#1f6fb5 #b51f01 #832db6 #b85000 #222222 #8a6a00 #8c5344 #0b7f86 #65721a #6b7080"  # as in interactive.css
+).split()
+NEAR = 0.3  # as in vae-explorer.js
+SEED, SEED_OF_ENDS = 0, 5
+DRAWS, HOW_MANY, STEP = 200, 4, 1e-2
+
+
+def model(name):
+    """The model `name` as a function: float32 (n, ...) -> (n, ...)."""
+    session = onnxruntime.InferenceSession(MODELS / f"{name}.onnx", providers=["CPUExecutionProvider"])
+    (given,), (found,) = session.get_inputs(), session.get_outputs()
+    return lambda values: session.run([found.name], {given.name: np.asarray(values, np.float32)})[0]
+
+
+# -- DCGAN -----------------------------------------------------------------------------------------
+
+
+def directions(generator, size):
+    """Along which pictures move most: (HOW_MANY, size), the first eigenvectors of the mean of J^T J.
+
+    J is the Jacobian of the picture in z, by differences, and the mean is over draws from the prior. Each vector has
+    length 1 and a positive largest component.
+    """
+    moved = np.zeros((size, size))
+    for z in np.random.default_rng(SEED).standard_normal((DRAWS, size)):
+        pictures = generator(np.concatenate([z + STEP * np.eye(size), z - STEP * np.eye(size)])).reshape(2, size, -1)
+        jacobian = (pictures[0] - pictures[1]).astype(np.float64) / (2 * STEP)  # a row for each component of z
+        moved += jacobian @ jacobian.T
+    found = np.linalg.eigh(moved)[1][:, ::-1][:, :HOW_MANY].T
+    largest = np.take_along_axis(found, np.abs(found).argmax(1, keepdims=True), axis=1)
+    return found * np.sign(largest)
+
+
+def arc(a, b, t):
+    """The point at the share t of the arc from a to b (thm-interpolation-norm)."""
+    lengths = np.linalg.norm(a), np.linalg.norm(b)
+    between = math.acos(a @ b / (lengths[0] * lengths[1]))
+    u, v = a / lengths[0], b / lengths[1]
+    direction = (math.sin((1 - t) * between) * u + math.sin(t * between) * v) / math.sin(between)
+    return ((1 - t) * lengths[0] + t * lengths[1]) * direction
+
+
+def write_directions():
+    generator = model("dcgan-emoji")
+    size = onnxruntime.InferenceSession(MODELS / "dcgan-emoji.onnx").get_inputs()[0].shape[1]
+    record = {
+        "command": "python book/make_explorers.py",
+        "seeds": [SEED, SEED_OF_ENDS],
+        "side": generator(np.zeros((1, size))).shape[-1],
+        "ends": np.random.default_rng(SEED_OF_ENDS).standard_normal((2, size)).round(3).tolist(),
+        "directions": directions(generator, size).round(4).tolist(),
+    }
+    DIRECTIONS.write_text(json.dumps(record) + "\n", encoding="utf-8")
+
+
+# -- still pictures --------------------------------------------------------------------------------
+
+
+def save(figure, name):
+    figure.savefig(FIGURES / f"{name}.png", dpi=110, facecolor="white", metadata={"Software": None})
+
+
+def show(axes, picture, title=""):
+    """A picture (C, H, W) in [0, 1] on axes, its pixels as they are."""
+    picture = picture[0] if len(picture) == 1 else picture.transpose(1, 2, 0)
+    axes.imshow(picture, cmap="gray", vmin=0, vmax=1, interpolation="nearest")
+    axes.set(xticks=[], yticks=[], title=title)
+
+
+def draw_vae():
+    known = json.loads((MODELS / "vae-digits.json").read_text(encoding="utf-8"))
+    codes, labels = np.array(known["points"]), known["labels"]
+    far = np.sort(np.abs(codes).max(1))
+    extent = math.ceil(2 * far[int(0.995 * (len(far) - 1))]) / 2
+    z = codes[0].round(2)
+    figure = Figure(figsize=(8, 4.8), layout="constrained")
+    plane, decoded = figure.subplots(1, 2, width_ratios=(1.7, 1))
+    for code, label in zip(codes, labels, strict=True):
+        plane.annotate(
+            str(label), code, color=DIGIT_COLORS[label], size=6, ha="center", va="center", annotation_clip=True
+        )
+    for radius in range(1, math.ceil(extent)):
+        plane.add_patch(Circle((0, 0), radius, fill=False, ls=":"))
+    plane.add_patch(Circle(z, NEAR, fc="#ffffffa0", ec="black", lw=2.5))
+    plane.set(xlim=(-extent, extent), ylim=(-extent, extent), aspect="equal", xlabel="$z_1$", ylabel="$z_2$")
+    show(decoded, model("vae-digits")(z[None])[0], f"z = ({z[0]:.2f}, {z[1]:.2f})".replace("-", "−"))
+    save(figure, "vae-explorer")
+
+
+def draw_dcgan():
+    record = json.loads(DIRECTIONS.read_text(encoding="utf-8"))
+    generator, (a, b) = model("dcgan-emoji"), np.array(record["ends"])
+    middle = arc(a, b, 0.5)
+    rows = [[arc(a, b, t) for t in np.linspace(0, 1, 7)]]
+    rows += [[middle + step * np.array(direction) for step in range(-3, 4)] for direction in record["directions"]]
+    figure = Figure(figsize=(8, 6), layout="constrained")
+    for row, codes, name in zip(
+        figure.subplots(len(rows), 7), rows, ["A to B", *(f"Direction {k + 1}" for k in range(HOW_MANY))], strict=True
+    ):
+        for axes, picture in zip(row, generator(codes), strict=True):
+            show(axes, picture)
+        row[0].set_ylabel(name)
+    save(figure, "dcgan-explorer")
+
+
+def draw_cyclegan():
+    G, F = model("cyclegan-emoji-G"), model("cyclegan-emoji-F")
+    pictures = [np.array(Image.open(path).convert("RGB")) for path in sorted((MODELS / "emoji").glob("X-*.png"))]
+    x = np.stack(pictures).transpose(0, 3, 1, 2) / np.float32(255)
+    there = G(x)
+    back = F(there)
+    figure = Figure(figsize=(8, 4.4), layout="constrained")
+    rows = figure.subplots(3, len(x))
+    for column, (picture, translated, returned) in enumerate(zip(x, there, back, strict=True)):
+        for axes, image in zip(rows[:, column], (picture, translated, returned), strict=True):
+            show(axes, image)
+        rows[2, column].set_xlabel(f"L1 {np.abs(returned - picture).mean():.3f}")
+    for row, name in zip(rows, ("$x$", "$G(x)$", "$F(G(x))$"), strict=True):
+        row[0].set_ylabel(name)
+    save(figure, "cyclegan-explorer")
+
+
+if __name__ == "__main__":
+    write_directions()
+    draw_vae()
+    draw_dcgan()
+    draw_cyclegan()
