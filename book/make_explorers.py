@@ -90,12 +90,16 @@ def show(axes, picture, title=""):
     axes.set(xticks=[], yticks=[], title=title)
 
 
+def extent_of(codes):
+    """Half the side of a square around the origin that shows all but a few of the codes (n, 2); as vae-explorer.js."""
+    far = np.sort(np.abs(codes).max(1))
+    return math.ceil(2 * far[int(0.995 * (len(far) - 1))]) / 2
+
+
 def draw_vae():
     known = json.loads((MODELS / "vae-digits.json").read_text(encoding="utf-8"))
     codes, labels = np.array(known["points"]), known["labels"]
-    far = np.sort(np.abs(codes).max(1))
-    extent = math.ceil(2 * far[int(0.995 * (len(far) - 1))]) / 2
-    z = codes[0].round(2)
+    extent, z = extent_of(codes), codes[0].round(2)
     figure = Figure(figsize=(8, 4.8), layout="constrained")
     plane, decoded = figure.subplots(1, 2, width_ratios=(1.7, 1))
     for code, label in zip(codes, labels, strict=True):

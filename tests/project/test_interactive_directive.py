@@ -25,16 +25,23 @@ It moves.
 
 @pytest.fixture
 def build(tmp_path, sphinx_build):
-    """Build the text as the page `deep/page.md`; returns its HTML, that of the other page, and the warnings."""
+    """Build the text as the page `deep/page.md`; returns its HTML, that of the other page, and the warnings.
 
-    def build(text, builder="html"):
+    `published` maps files of the site's root to what they hold.
+    """
+
+    def build(text, builder="html", published=None):
         source = tmp_path / "source"
+        for file, content in (published or {}).items():
+            (tmp_path / "root" / file).parent.mkdir(parents=True, exist_ok=True)
+            (tmp_path / "root" / file).write_bytes(content)
         (source / "deep").mkdir(parents=True)
         (source / "index.md").write_text("# Home\n\n```{toctree}\ndeep/page\n```\n")
         (source / "deep" / "still.png").write_bytes(PNG)
         (source / "deep" / "page.md").write_text(f"# Page\n\n{text}")
         out = tmp_path / builder
-        warnings = sphinx_build(source, out, {"extensions": ["myst_parser", "interactive"]}, builder)
+        config = {"extensions": ["myst_parser", "interactive"], "html_extra_path": ["../root"] if published else []}
+        warnings = sphinx_build(source, out, config, builder)
         pages = [page for name in ("deep/page", "index") for page in out.glob(f"{name}.*")]
         return *(page.read_text() for page in pages), warnings
 
@@ -46,6 +53,7 @@ def test_a_page_gets_the_scripts_the_still_and_the_caption(build):
     assert warnings == ""
     figure = re.search(r'<figure class="[^"]*\binteractive\b[^"]*" id="fig-game">.*?</figure>', page, re.S)[0]
     assert re.findall(r'<script defer src="([^"]+)"></script>', figure) == [
+        "../interactive/parts.js",
         "../interactive/densities.js",
         "../interactive/gan-game.js",
     ]
@@ -86,9 +94,32 @@ def test_what_is_missing_is_a_warning(build, change, complaint):
     assert complaint in build(FIGURE.replace(*change))[-1]
 
 
+EXPLORER = FIGURE.replace("gan-game", "dcgan-explorer")
+RUNTIME = {file: 1000 * b"a" for file in interactive.RUNTIME}
+FETCHED = {file: 100 * b"b" for file in interactive.FILES["dcgan-explorer"]}
+
+
+def test_an_explorer_says_what_it_will_fetch_and_how_much(build):
+    page, _, warnings = build(EXPLORER, published=RUNTIME | FETCHED)
+    assert warnings == ""
+    data = dict(re.findall(r'data-([a-z-]+)="([^"]*)"', re.search(r'<div class="interactive-app".*?>', page)[0]))
+    assert data.pop("root") == "../" and data.pop("interactive") == "dcgan-explorer"
+    assert data.pop("files").split() == list(FETCHED) and data.pop("file-bytes") == "200"
+    assert data.pop("runtime").split() == list(RUNTIME) and data.pop("runtime-bytes") == "3000"
+    assert data.keys() == {"runtime-compressed"} and 0 < int(data["runtime-compressed"]) < 300
+
+
+@pytest.mark.parametrize("lost", [interactive.RUNTIME[2], interactive.FILES["dcgan-explorer"][0]])
+def test_a_file_that_an_explorer_lacks_is_a_warning(build, lost):
+    published = RUNTIME | FETCHED
+    del published[lost]
+    assert f"{lost} is missing; run `make install`" in build(EXPLORER, published=published)[-1]
+
+
 def test_every_script_that_a_page_may_load_is_there():
     files = {
         interactive.STYLE,
         *(file for name, others in interactive.SCRIPTS.items() for file in (*others, f"{name}.js")),
     }
     assert files <= {path.name for path in (EXTRA / interactive.FOLDER).iterdir()}
+    assert all((EXTRA / file).is_file() for files in interactive.FILES.values() for file in files)

@@ -39,8 +39,10 @@
     const address = path => new URL(root + path, document.baseURI).href;
     const [script, module, program] = runtime.split(" ").map(address);
     const paths = files.split(" ");
-    // All is fetched before the runtime starts, for after a failure it would not start again.
-    const [wasmBinary, , ...contents] = await Promise.all([program, module, ...paths.map(address)].map(fetched));
+    // All is fetched before the runtime starts, for after a failure it would not start again. Nor would a browser
+    // import a module again from an address where it has failed.
+    const [wasmBinary, code, ...contents] = await Promise.all([program, module, ...paths.map(address)].map(fetched));
+    const mjs = URL.createObjectURL(new Blob([code], {type: "text/javascript"}));
     const each = async (ending, read) => {
       const found = [];
       for (const [k, path] of paths.entries()) if (path.endsWith(ending)) found.push(await read(contents[k]));
@@ -48,14 +50,14 @@
     };
     try {
       if (!window.ort) await addScript(script);
-      Object.assign(window.ort.env.wasm, {numThreads: 1, wasmBinary, wasmPaths: {mjs: module}});
+      Object.assign(window.ort.env.wasm, {numThreads: 1, wasmBinary, wasmPaths: {mjs}});
       return {
         sessions: await each(".onnx", file => window.ort.InferenceSession.create(file, {executionProviders: ["wasm"]})),
         data: await each(".json", file => JSON.parse(new TextDecoder().decode(file))),
         pictures: await each(".png", decodePicture),
       };
     } catch (error) {
-      delete window.ort; // the next attempt gets a fresh one
+      window.ort = undefined; // the next attempt gets a fresh one
       throw error;
     }
   };
