@@ -19,7 +19,8 @@ SCRIPTS = {
     "dcgan-explorer": ("parts.js", "explorer.js"),
     "cyclegan-explorer": ("parts.js", "explorer.js"),
 }
-# What a script fetches when the reader presses its button, from the site's root, besides RUNTIME.
+# What a script fetches when the reader presses its button, from the site's root, besides RUNTIME. A * stands for all
+# files that match, in the order of their names.
 FILES = {
     "vae-explorer": ("models/vae-digits.onnx", "models/vae-digits.json"),
     "dcgan-explorer": ("models/dcgan-emoji.onnx", f"{FOLDER}/dcgan-explorer.json"),
@@ -27,7 +28,7 @@ FILES = {
         "models/cyclegan-emoji-G.onnx",
         "models/cyclegan-emoji-F.onnx",
         "models/models.json",
-        *(f"models/emoji/{domain}-{number}.png" for domain in "XY" for number in range(6)),
+        "models/emoji/*.png",
     ),
 }
 # Its script, its module and its program; see the Makefile.
@@ -64,14 +65,14 @@ class Interactive(SphinxDirective):
             return [error(f"interactive {name!r}: :{missing[0]}: is missing", line=self.lineno)]
         if not self.content:
             return [error(f"interactive {name!r}: write a caption", line=self.lineno)]
-        paths = {file: self.published(file) for file in (*FILES[name], *RUNTIME)} if name in FILES else {}
-        if lost := [file for file, path in paths.items() if path is None]:
+        needs = self.published((*FILES[name], *RUNTIME)) if name in FILES else {}
+        if lost := [pattern for pattern, found in needs.items() if not found]:
             return [error(f"interactive {name!r}: {lost[0]} is missing; run `make install`", line=self.lineno)]
         loaded = self.env.temp_data.setdefault("interactive_scripts", [])
         scripts = [script for script in (*SCRIPTS[name], f"{name}.js") if script not in loaded]
         figure = nodes.figure(classes=["interactive"])
         self.set_source_info(figure)
-        figure += app(name=name, scripts=scripts, first=not loaded, data=loads(name, paths) if paths else {})
+        figure += app(name=name, scripts=scripts, first=not loaded, data=loads(name, needs) if needs else {})
         figure += nodes.image(uri=self.options["still"], alt=self.options["alt"], classes=["interactive-still"])
         loaded += scripts
         first, *others = self.parse_content_to_nodes(allow_section_headings=False)
@@ -83,10 +84,15 @@ class Interactive(SphinxDirective):
         self.add_name(figure)
         return [figure]
 
-    def published(self, file):
-        """Where the file lies that the site will have at its root under this name, or None."""
-        folders = (Path(self.env.app.confdir, folder) for folder in self.config.html_extra_path)
-        return next((path for folder in folders if (path := folder / file).is_file()), None)
+    def published(self, patterns):
+        """By pattern: the files that match in the site's root, as `{name there: path here}`, sorted."""
+        folders = [Path(self.env.app.confdir, folder) for folder in self.config.html_extra_path]
+        return {
+            pattern: {
+                path.relative_to(folder).as_posix(): path for folder in folders for path in sorted(folder.glob(pattern))
+            }
+            for pattern in patterns
+        }
 
 
 @functools.cache
@@ -94,18 +100,19 @@ def compressed_size(path):
     return len(gzip.compress(path.read_bytes(), compresslevel=6))
 
 
-def loads(name, paths):
+def loads(name, needs):
     """What the script's place says of the files that it will fetch."""
 
-    def bytes_of(files, size=lambda path: path.stat().st_size):
-        return sum(size(paths[file]) for file in files)
+    def joined(patterns):
+        return {file: path for pattern in patterns for file, path in needs[pattern].items()}
 
+    files, runtime = joined(FILES[name]), joined(RUNTIME)
     return {
-        "files": " ".join(FILES[name]),
-        "file-bytes": bytes_of(FILES[name]),
-        "runtime": " ".join(RUNTIME),
-        "runtime-bytes": bytes_of(RUNTIME),
-        "runtime-compressed": bytes_of(RUNTIME, compressed_size),
+        "files": " ".join(files),
+        "file-bytes": sum(path.stat().st_size for path in files.values()),
+        "runtime": " ".join(runtime),
+        "runtime-bytes": sum(path.stat().st_size for path in runtime.values()),
+        "runtime-compressed": sum(compressed_size(path) for path in runtime.values()),
     }
 
 

@@ -109,6 +109,17 @@ def test_an_explorer_says_what_it_will_fetch_and_how_much(build):
     assert data.keys() == {"runtime-compressed"} and 0 < int(data["runtime-compressed"]) < 300
 
 
+def test_a_pattern_stands_for_all_files_that_match(build):
+    published = {file: b"a" for file in interactive.RUNTIME}
+    published |= {file: b"b" for file in interactive.FILES["cyclegan-explorer"] if "*" not in file}
+    published |= {f"models/emoji/{name}.png": b"cc" for name in ("Y-1", "X-2", "X-1")}
+    page, _, warnings = build(FIGURE.replace("gan-game", "cyclegan-explorer"), published=published)
+    assert warnings == ""
+    files = re.search(r'data-files="([^"]*)"', page)[1].split()
+    assert files[-3:] == [f"models/emoji/{name}.png" for name in ("X-1", "X-2", "Y-1")] and len(files) == 6
+    assert 'data-file-bytes="9"' in page
+
+
 @pytest.mark.parametrize("lost", [interactive.RUNTIME[2], interactive.FILES["dcgan-explorer"][0]])
 def test_a_file_that_an_explorer_lacks_is_a_warning(build, lost):
     published = RUNTIME | FETCHED
@@ -122,4 +133,4 @@ def test_every_script_that_a_page_may_load_is_there():
         *(file for name, others in interactive.SCRIPTS.items() for file in (*others, f"{name}.js")),
     }
     assert files <= {path.name for path in (EXTRA / interactive.FOLDER).iterdir()}
-    assert all((EXTRA / file).is_file() for files in interactive.FILES.values() for file in files)
+    assert all(list(EXTRA.glob(pattern)) for patterns in interactive.FILES.values() for pattern in patterns)

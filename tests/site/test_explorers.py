@@ -139,8 +139,17 @@ SCREENS = pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (375, "
 # -- loading -----------------------------------------------------------------------------------------
 
 
+def files(name):
+    """What the explorer fetches of the site, but for the runtime."""
+    folders = BOOK / "_extra", BOOK.parent / ".browser"
+    patterns = interactive.FILES[f"{name}-explorer"]
+    return {
+        path.relative_to(root).as_posix() for root in folders for pattern in patterns for path in root.glob(pattern)
+    }
+
+
 def needed(name):
-    return {*interactive.FILES[f"{name}-explorer"], *interactive.RUNTIME}
+    return files(name) | {*interactive.RUNTIME}
 
 
 @EACH
@@ -154,7 +163,7 @@ def test_nothing_is_fetched_before_the_reader_asks_and_only_what_is_needed_after
 @EACH
 def test_the_button_says_how_much_will_be_loaded(fresh, html, name):
     explorer = fresh(name)
-    size = sum((html / file).stat().st_size for file in interactive.FILES[f"{name}-explorer"])
+    size = sum((html / file).stat().st_size for file in files(name))
     runtime = [html / file for file in interactive.RUNTIME]
     button = explorer.app.get_by_role("button")
     assert f"({size / 1e6:.1f} MB + runtime " in button.inner_text()
@@ -424,6 +433,35 @@ def test_the_codes_are_drawn_anew_when_the_theme_changes(fresh):
     )
 
 
+def test_what_the_page_says_of_the_plane_is_so(model):
+    decoder = model("vae-digits")
+
+    def change(z, step):
+        return np.abs(decoder([z])[0] - decoder([np.add(z, [step, 0])])[0]).mean()
+
+    near, far = change((-0.15, 0), 0.3), change((-3, 2), 1)
+    assert 0.5 < near / far < 2
+    codes, labels = known_codes()
+    middle, right = (np.hypot(*(codes - place).T) < 0.6 for place in ((0, 0.1), (2, 0)))
+    assert {2, 3, 5, 8} <= set(labels[middle]) and (labels[right] == 1).mean() > 0.9
+    extent = make_explorers.extent_of(codes)
+    assert np.hypot(*(codes - (-extent, extent)).T).min() > make_explorers.NEAR
+    corner = decoder([(-extent, extent)])[0, 0]
+    assert corner.max() > 0.95 and ((corner > 0.1) & (corner < 0.9)).mean() < 0.2
+
+    def tilt_and_ink(z):
+        picture = decoder([z])[0, 0].astype(np.float64)
+        rows, columns = (
+            np.mgrid[:28, :28] - np.average(np.mgrid[:28, :28], axis=(1, 2), weights=[picture] * 2)[:, None, None]
+        )
+        return (picture * rows * columns).sum() / (picture * rows**2).sum(), picture.mean()
+
+    tilts = [tilt_and_ink((2, z))[0] for z in (-1, 0, 1)]
+    inks = [tilt_and_ink((z, 0))[1] for z in (1.5, 2, 2.5)]
+    assert tilts == sorted(tilts, reverse=True) and tilts[0] - tilts[-1] > 0.3
+    assert inks == sorted(inks, reverse=True) and inks[0] > 1.5 * inks[-1]
+
+
 # -- the latents of the DCGAN ------------------------------------------------------------------------
 
 
@@ -527,6 +565,18 @@ def test_directions_are_those_along_which_pictures_move_most(model):
     assert shares[-1] > 1.5 * max(moved(direction) for direction in others)
 
 
+def test_what_the_page_says_of_the_walk_is_so(model):
+    generator, rng = model("dcgan-emoji"), np.random.default_rng(8)
+    a, b = rng.standard_normal((2, 200, 64))
+    arc, line = (
+        generator(z).std((1, 2, 3))
+        for z in ([make_explorers.arc(*pair, 0.5) for pair in zip(a, b, strict=True)], (a + b) / 2)
+    )
+    assert 0.8 < (line / arc).mean() < 0.95 and (line < arc).mean() > 0.9
+    lengths = np.linalg.norm(rng.standard_normal((2000, 64)), axis=1)
+    assert (lengths < np.linalg.norm(ends().mean(0))).mean() < 0.01
+
+
 def test_new_random_codes_are_draws_from_the_prior(explorers, model):
     explorer, generator = explorers("dcgan"), model("dcgan-emoji")
     start_walk(explorer)
@@ -571,7 +621,8 @@ WAYS = {"a blob of 2017": ("X", "G", "F"), "an emoji of 2020": ("Y", "F", "G")}
 
 
 def emoji(domain, number):
-    image = Image.open(make_explorers.MODELS / "emoji" / f"{domain}-{number}.png").convert("RGB")
+    path = sorted((make_explorers.MODELS / "emoji").glob(f"{domain}-*.png"))[number]
+    image = Image.open(path).convert("RGB")
     return np.array(image).transpose(2, 0, 1) / np.float32(255)
 
 
@@ -608,6 +659,7 @@ def test_pictures_are_picked_by_keyboard_and_by_pointer(explorers, model, width,
     assert np.array_equal(check_cycle(explorer, model, start), emoji(domain, 1))
     shelf.locator("label").nth(3).click()
     assert np.array_equal(check_cycle(explorer, model, start), emoji(domain, 3))
+    assert shelf.locator("label").nth(3).inner_text().strip() == "cherries"
     small = domain.lower()
     titles = [text.strip() for text in explorer.app.locator(".explorer-titled p").all_inner_texts()]
     assert titles == [small, f"{there}({small})", f"{back}({there}({small}))"]
@@ -656,15 +708,35 @@ def test_the_keyboard_paints(explorers, model, width, scheme):
     assert np.array_equal(after, expected) and not np.array_equal(after, before)
 
 
-def test_a_white_sheet_is_white(explorers, model):
+def test_a_white_sheet_comes_back_as_a_pattern_until_one_stroke_is_painted(explorers, model):
     explorer = explorers("cyclegan")
     pick(explorer)
     explorer.press("White sheet")
     assert (explorer.pixels(0) == 255).all()
-    explorer.page.wait_for_function(
-        "([number, old]) => number.value !== old",
-        arg=[explorer.app.locator("[data-number=cycle]").element_handle(), "0"],
-    )
+    cycle = explorer.app.locator("[data-number=cycle]").element_handle()
+    explorer.page.wait_for_function("number => number.value > 0.2", arg=cycle)
+    assert explorer.pixels(1).std() > 30
+    box, mouse = explorer.center(explorer.canvas(0)), explorer.page.mouse
+    mouse.move(box["x"] + 0.2 * box["width"], box["y"] + 0.5 * box["height"])
+    mouse.down()
+    mouse.move(box["x"] + 0.8 * box["width"], box["y"] + 0.5 * box["height"])
+    mouse.up()
+    explorer.page.wait_for_function("number => number.value < 0.1", arg=cycle)
+    check_cycle(explorer, model)
+
+
+def test_what_the_page_says_of_the_two_numbers_is_so(model):
+    rng = np.random.default_rng(9)
+    for domain, there, back in WAYS.values():
+        x = np.stack([emoji(domain, number) for number in range(6)])
+        translated = model(f"cyclegan-emoji-{there}")(x)
+        noisy = np.clip(translated + 8 / 255 * rng.standard_normal(x.shape), 0, 1)
+        moved, cycle, cycle_of_noisy = (
+            np.abs(y - x).mean((1, 2, 3))
+            for y in (translated, *(model(f"cyclegan-emoji-{back}")(y) for y in (translated, noisy)))
+        )
+        assert ((0.7 < cycle / moved) & (cycle / moved < 1.5)).all() and (cycle > moved).any()
+        assert (np.abs(cycle_of_noisy / cycle - 1) < 0.05).all()
 
 
 def test_noise_falls_on_the_translation_alone(explorers, model):

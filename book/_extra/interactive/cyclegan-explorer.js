@@ -24,13 +24,12 @@
 
   const applied = (map, ...inside) => [it(map), "(", ...inside, ")"];
 
-  /* The models are G and F; the first half of `pictures` is of X, the other of Y, and `data` names them. */
+  /* The models are G and F. `emoji.files` say of each picture which `domain` it is of, and its `name`. */
   const build = async (app, {sessions: [G, F], data: [{emoji}], pictures}, id) => {
-    const side = Math.sqrt(pictures[0].length / 3), half = pictures.length / 2;
-    const sets = ["a blob of 2017", "an emoji of 2020"].map((name, set) => ({
-      name,
-      pictures: pictures.slice(set * half, (set + 1) * half).map((pixels, k) => ({pixels, name: emoji[k]})),
-    }));
+    const side = Math.sqrt(pictures[0].pixels.length / 3);
+    const known = pictures.map(({path, pixels}) => ({pixels, ...emoji.files.find(({file}) => file.endsWith(path))}));
+    const sets = [["X", "a blob of 2017"], ["Y", "an emoji of 2020"]].map(([domain, name]) =>
+      ({name, pictures: known.filter(picture => picture.domain === domain)}));
     const size = 3 * side * side, grain = noise(size);
     const state = {set: 0, picked: 0, x: new Uint8Array(size), colour: 1, brush: 3, noise: 0, at: [side / 2, side / 2]};
     const ways = [

@@ -21,16 +21,15 @@
     document.head.append(node);
   });
 
-  /* The bytes of a PNG's pixels, as (3, side, side). */
-  const decodePicture = async file => {
+  /* The `path` of a PNG, and the bytes of its `pixels` as (3, side, side). */
+  const decodePicture = async (file, path) => {
     const bitmap = await createImageBitmap(new Blob([file], {type: "image/png"}));
     const {width, height} = bitmap, canvas = html("canvas", {width, height}), pen = canvas.getContext("2d");
     pen.drawImage(bitmap, 0, 0);
     const {data} = pen.getImageData(0, 0, width, height);
-    return Uint8Array.from({length: 3 * width * height}, (_, i) => {
-      const channel = Math.floor(i / (width * height));
-      return data[4 * (i - channel * width * height) + channel];
-    });
+    const size = width * height;
+    const pixels = Uint8Array.from({length: 3 * size}, (_, i) => data[4 * (i % size) + Math.floor(i / size)]);
+    return {path, pixels};
   };
 
   /* What the files of an explorer hold, each kind in the order of the files: a `session` of the runtime for each model,
@@ -45,7 +44,7 @@
     const mjs = URL.createObjectURL(new Blob([code], {type: "text/javascript"}));
     const each = async (ending, read) => {
       const found = [];
-      for (const [k, path] of paths.entries()) if (path.endsWith(ending)) found.push(await read(contents[k]));
+      for (const [k, path] of paths.entries()) if (path.endsWith(ending)) found.push(await read(contents[k], path));
       return found;
     };
     try {
