@@ -23,7 +23,7 @@ FIGURES = BOOK / "_static" / "figures"
 DIGIT_COLORS = (
     "#1f6fb5 #b51f01 #832db6 #b85000 #222222 #8a6a00 #8c5344 #0b7f86 #65721a #6b7080"  # as in interactive.css
 ).split()
-NEAR = 0.3  # as in vae-explorer.js
+NEAR, GRID = 0.3, 0.05  # as in vae-explorer.js
 SEED, SEED_OF_ENDS = 0, 5
 DRAWS, HOW_MANY, STEP = 200, 4, 1e-2
 
@@ -99,7 +99,7 @@ def extent_of(codes):
 def draw_vae():
     known = json.loads((MODELS / "vae-digits.json").read_text(encoding="utf-8"))
     codes, labels = np.array(known["points"]), known["labels"]
-    extent, z = extent_of(codes), codes[0].round(2)
+    extent, z = extent_of(codes), (codes[0] / GRID).round() * GRID
     figure = Figure(figsize=(8, 4.8), layout="constrained")
     plane, decoded = figure.subplots(1, 2, width_ratios=(1.7, 1))
     for code, label in zip(codes, labels, strict=True):

@@ -333,6 +333,11 @@ def check_plane(explorer, decoder):
     return z
 
 
+def test_the_plane_opens_as_its_still_picture_is_drawn(fresh, model):
+    explorer = fresh("vae").load()
+    assert check_plane(explorer, model("vae-digits")) == pytest.approx(known_codes()[0][0], abs=make_explorers.GRID / 2)
+
+
 @SCREENS
 def test_the_plane_moves_by_keyboard(explorers, model, width, scheme):
     explorer, decoder = explorers("vae", width, scheme), model("vae-digits")
@@ -368,10 +373,10 @@ def test_the_plane_moves_by_pointer(explorers, model, width, scheme):
     def place(z):
         return box["x"] + box["width"] * (z[0] / extent + 1) / 2, box["y"] + box["height"] * (1 - z[1] / extent) / 2
 
-    coarse = 2 * extent / box["width"] * 2 + 0.02  # the border and a pixel
-    mouse.move(*place((1, -1)))
+    coarse = make_explorers.GRID / 2 + 2 * extent / box["width"] * 2  # and two pixels
+    mouse.move(*place((1.03, -0.98)))
     mouse.down()
-    assert check_plane(explorer, decoder) == pytest.approx([1, -1], abs=coarse)
+    assert check_plane(explorer, decoder) == pytest.approx([1.03, -0.98], abs=coarse)
     mouse.move(*place((-0.5, 1.5)))
     assert check_plane(explorer, decoder) == pytest.approx([-0.5, 1.5], abs=coarse)
     mouse.move(2, 2)
@@ -725,6 +730,8 @@ def test_on_a_white_sheet_rounding_becomes_a_pattern_until_one_stroke_is_painted
     explorer = explorers("cyclegan")
     pick(explorer)
     check_cycle(explorer, model)
+    explorer.app.get_by_label("black", exact=True).check()
+    slide(explorer, "Width of the brush", 3)
     await_change(explorer, "cycle", lambda: explorer.press("White sheet"))
     assert (explorer.pixels(0) == 255).all()
     painted = explorer.pixels(1)

@@ -16,7 +16,8 @@
   /* data: `points` are the codes of images, and `labels` say which digit each is. */
   const build = async (app, {sessions: [decoder], data: [{points: codes, labels}]}, id) => {
     const extent = extentOf(codes);
-    const z = codes[0].map(part => +part.toFixed(2));
+    const onGrid = part => +(Math.round(part / STEP) * STEP).toFixed(2);
+    const z = codes[0].map(onGrid);
 
     const near = () => {
       const counts = new Map();
@@ -105,7 +106,7 @@
     };
 
     const move = (...wanted) => {
-      wanted.forEach((part, k) => { z[k] = +Math.min(extent, Math.max(-extent, part)).toFixed(2); });
+      wanted.forEach((part, k) => { z[k] = onGrid(Math.min(extent, Math.max(-extent, part))); });
       voice.say(words);
       update();
     };
