@@ -583,6 +583,22 @@ def test_directions_are_those_along_which_pictures_move_most(model):
     assert shares[-1] > 1.5 * max(moved(direction) for direction in others)
 
 
+def test_of_many_moves_at_once_the_last_is_shown(explorers, model):
+    explorer, generator = explorers("dcgan"), model("dcgan-emoji")
+    start_walk(explorer)
+    slide(explorer, "From A to B", 0)
+    latent_after(explorer, generator, 0)
+    explorer.app.get_by_label("From A to B").evaluate(
+        """slider => {
+            for (const t of [0.2, 0.4, 0.6, 0.8, 1]) {
+                slider.value = t;
+                slider.dispatchEvent(new Event("input"));
+            }
+        }"""
+    )
+    latent_after(explorer, generator, 2)
+
+
 def test_what_the_page_says_of_the_walk_is_so(model):
     generator, rng = model("dcgan-emoji"), np.random.default_rng(8)
     a, b = rng.standard_normal((2, 200, 64))
