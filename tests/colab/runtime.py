@@ -3,7 +3,7 @@
     python tests/colab/runtime.py [--python python3.13] [--folder .colab] [notebooks/vae.ipynb ...]
 
 Makes an environment of the versions in `constraints.txt`, installs coursekit there as each notebook's first cell does,
-with a wheel of this checkout in place of the repository's address, compares the versions before and after, and runs
+with a wheel and files of this checkout in place of the repository's address, compares the versions before and after, and runs
 the notebooks in it, in a folder of their own. Fails if a version changed or a notebook did.
 """
 
@@ -24,6 +24,7 @@ from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernel
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "notebooks"))
+import stamp  # noqa: E402
 from execute import CELL_TIMEOUT, KERNEL_ENVIRONMENT  # noqa: E402
 
 CONSTRAINTS = Path(__file__).with_name("constraints.txt")
@@ -146,11 +147,17 @@ def install(python, path, wheel):
 
 
 def on_colab(notebook, wheel):
-    """The notebook with an install cell that finds itself on Colab and installs the wheel."""
+    """The notebook with an install cell that finds itself on Colab and installs the wheel, and files of this checkout.
+
+    What a notebook downloads from the repository's address comes from the folder of the checkout.
+    """
     cell = install_cell(notebook)
     requirement = local_requirement(cell.source, wheel)
     source = REQUIREMENT.sub(lambda _: f'%pip install -q "{requirement}"', cell.source)
     cell.source = f'import sys\nsys.modules["google.colab"] = sys\n{source}\ndel sys.modules["google.colab"]'
+    url, _, branch = stamp.repository()
+    for cell in notebook.cells:
+        cell.source = cell.source.replace(f"{url}/raw/{branch}/", f"{ROOT.as_uri()}/")
     return notebook
 
 

@@ -39,6 +39,16 @@ def test_on_colab_every_notebook_installs_what_was_built_here(path):
     assert source.index('sys.modules["google.colab"] = sys') < source.index("%pip") < source.index("\ndel sys.modules")
 
 
+def test_files_of_the_repository_are_those_of_this_checkout():
+    path = runtime.ROOT / "notebooks" / "dcgan.ipynb"
+    url, _, branch = stamp.repository()
+    assert f"{url}/raw/{branch}/" in path.read_text(encoding="utf-8")
+    code = "\n".join(cell.source for cell in runtime.on_colab(nbformat.read(path, as_version=4), WHEEL).cells)
+    assert f"{url}/raw/{branch}/" not in code
+    assert f'home = "{runtime.ROOT.as_uri()}/notebooks/"' in code
+    assert (path.parent / "checkpoints" / "dcgan-emoji.safetensors").is_file()
+
+
 def test_a_cell_that_installs_something_else_is_refused():
     with pytest.raises(ValueError, match="no install cell"):
         runtime.local_requirement('%pip install -q "coursekit"', WHEEL)
