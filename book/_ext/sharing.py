@@ -20,6 +20,7 @@ CARD_ALT = (
     "that a VAE decoded, each changing smoothly into the next."
 )
 SHORTEST, LONGEST = 50, 200
+TIME = "Takes about "  # as notebooks/execute.py begins what a notebook says of its time
 GENERATED = {
     "genindex": "Every public name of coursekit in alphabetical order, with links to its documentation.",
     "search": "Search the whole course: chapters, lessons, exercises and the documentation of coursekit.",
@@ -90,7 +91,8 @@ def _description(pagename, context, doctree):
     if doctree is None:
         return ""
     paragraphs = (_words(node) for node in doctree.findall(nodes.paragraph))
-    return next((shortened(text) for text in paragraphs if len(text) >= SHORTEST), "")
+    telling = (text for text in paragraphs if len(text) >= SHORTEST and not text.startswith(TIME))
+    return next(map(shortened, telling), "")
 
 
 def shortened(text):

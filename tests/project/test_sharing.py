@@ -6,6 +6,7 @@ import tomllib
 from pathlib import Path
 from xml.etree import ElementTree
 
+import execute
 import pytest
 import sharing
 import stamp
@@ -18,6 +19,7 @@ DESCRIBED = (
 )
 LESSON = (
     "# Lesson\n\n[Open in Colab](https://example.org)\n\n"
+    f"{execute.time_said({'seconds': [12.0], 'solved_seconds': 80.0})}\n\n"
     "You train $P(Y \\mid X)$ on digits, and you compare it with what it should be. You then ask what it has learned. "
     "A third sentence goes on for so long that all three together are well over what a search engine shows of a page.\n"
 )

@@ -6,7 +6,7 @@ import pytest
 
 pytestmark = [pytest.mark.browser, pytest.mark.needs("chromium")]
 
-PAGES = ["book/index.html", "book/gan_theory.html", "book/provenance.html", "notebooks/vae.html"]
+PAGES = ["book/index.html", "book/vae.html", "book/gan_theory.html", "book/provenance.html", "notebooks/vae.html"]
 TYPESET = "Promise.all([window.MathJax?.startup?.promise, document.fonts.ready]).then(() => 0)"
 UNTYPESET = """[...document.querySelectorAll('.math')].filter(node => !node.querySelector('mjx-container')).length"""
 EMPTY_IMAGES = """async () => {
