@@ -134,6 +134,8 @@ class ResultsTable(SphinxDirective):
             metrics = self._list("metrics", ",")
             if not cases or not metrics:
                 raise ResultError("name the :cases: and the :metrics:")
+            if not self.options.get("head"):
+                raise ResultError("say in :head: what the cases are; a heading without words is read out as nothing")
             formats = self._list("format", ";") or [".3g"]
             formats = formats * len(metrics) if len(formats) == 1 else formats
             case_labels = self._list("case-labels", ";") or cases
@@ -151,7 +153,7 @@ class ResultsTable(SphinxDirective):
             ]
         except ValueError as error:
             return [self.state.document.reporter.error(f"results-table {chapter}: {error}", line=self.lineno)]
-        table = self._table([self.options.get("head", ""), *metric_labels], case_labels, cells)
+        table = self._table([self.options["head"], *metric_labels], case_labels, cells)
         table["measured"] = [(chapter, case, metric) for case in cases for metric in metrics]
         caption = describe_runs(record, cases)
         return [table, nodes.paragraph(caption, caption, classes=["provenance"])]

@@ -175,7 +175,11 @@ def depart_option(writer, node):
 
 
 def visit_choice(writer, node):
-    writer.body.append('<summary><span class="selfcheck-choice">')
+    # The number is for those who hear the page: a formula alone is no name that every reader of screens finds.
+    number = 1 + [option for option in node.parent.parent if isinstance(option, selfcheck_option)].index(node.parent)
+    writer.body.append(
+        f'<summary><span class="visually-hidden">Answer {number}: </span><span class="selfcheck-choice">'
+    )
 
 
 def depart_choice(writer, node):

@@ -95,10 +95,10 @@ def test_a_number_that_was_not_measured_is_a_warning(build, target, message):
 def test_results_table_has_labels_numbers_and_provenance(build):
     html, _, warnings = build(
         "# Page\n\n```{results-table} demo\n:cases: beta-1\n:case-labels: $\\beta = 1$\n"
-        ":metrics: elbo, kl\n:metric-labels: ELBO (nats); KL (nats)\n:format: .1f; .0f\n```\n"
+        ":metrics: elbo, kl\n:metric-labels: ELBO (nats); KL (nats)\n:format: .1f; .0f\n:head: Weight\n```\n"
     )
     assert warnings == ""
-    assert "ELBO (nats)" in html and r"\beta = 1" in html
+    assert ">Weight<" in html and "ELBO (nats)" in html and r"\beta = 1" in html
     assert "−101.0 (−102.0 to −100.0)" in html and ">25<" in html
     assert "over seeds 0, 1, 2" in html
     for part in ("python book/results/demo.py", "A processor, 2 threads", "2026-01-02", "commit abc123", "MNIST"):
@@ -117,9 +117,14 @@ def test_rounds_are_called_rounds_and_words_stand_where_nothing_was_measured():
 
 def test_results_table_rejects_labels_that_do_not_match(build):
     _, _, warnings = build(
-        "# Page\n\n```{results-table} demo\n:cases: beta-1\n:metrics: elbo\n:metric-labels: ELBO; KL\n```\n"
+        "# Page\n\n```{results-table} demo\n:cases: beta-1\n:metrics: elbo\n:metric-labels: ELBO; KL\n:head: x\n```\n"
     )
     assert ":metric-labels: has 2 entries for 1" in warnings
+
+
+def test_a_table_without_a_heading_over_its_cases_is_refused(build):
+    _, _, warnings = build("# Page\n\n```{results-table} demo\n:cases: beta-1\n:metrics: elbo\n```\n")
+    assert "say in :head: what the cases are" in warnings
 
 
 def test_a_theorem_links_the_line_of_the_test_that_checks_it(build):

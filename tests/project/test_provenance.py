@@ -27,7 +27,7 @@ RECORD = {
         {"case": "beta-4", "round": 0, "run": 1, "metrics": {"elbo": -120.0, "kl": 5.0}},
     ],
 }
-TABLE = "```{results-table} demo\n:cases: beta-1\n:metrics: elbo, kl\n:name: tab-demo\n```\n"
+TABLE = "```{results-table} demo\n:cases: beta-1\n:metrics: elbo, kl\n:head: Case\n:name: tab-demo\n```\n"
 FIGURE = "```{figure} _static/figures/demo-curve.png\n:name: fig-demo\n:alt: A curve that falls\n\nIt falls.\n```\n"
 CHAPTER = f"# Chapter\n\n## Costs\n\nValue {{result}}`demo/beta-1/elbo|.1f`.\n\n{TABLE}\n## Looks\n\n{FIGURE}\n"
 PNG = bytes.fromhex(

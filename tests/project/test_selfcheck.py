@@ -56,9 +56,9 @@ def test_a_question_has_a_label_and_a_details_for_each_option(build):
     question = section.find(id=section["aria-labelledby"])
     assert question.get_text() == r"What is \(D^*\) where only the data have density?"
     assert [option.summary.get_text() for option in section.find_all("details")] == [
-        "½, as always",
-        "1",
-        "Not defined",
+        "Answer 1: ½, as always",
+        "Answer 2: 1",
+        "Answer 3: Not defined",
     ]
 
 
