@@ -12,9 +12,12 @@ from pathlib import Path
 
 import numpy as np
 import onnxruntime
+import torch
 from matplotlib.figure import Figure
 from matplotlib.patches import Circle
 from PIL import Image
+
+from coursekit.plots import arc
 
 BOOK = Path(__file__).parent
 MODELS = BOOK / "_extra" / "models"
@@ -52,15 +55,6 @@ def directions(generator, size):
     found = np.linalg.eigh(moved)[1][:, ::-1][:, :HOW_MANY].T
     largest = np.take_along_axis(found, np.abs(found).argmax(1, keepdims=True), axis=1)
     return found * np.sign(largest)
-
-
-def arc(a, b, t):
-    """The point at the share t of the arc from a to b (thm-interpolation-norm)."""
-    lengths = np.linalg.norm(a), np.linalg.norm(b)
-    between = math.acos(a @ b / (lengths[0] * lengths[1]))
-    u, v = a / lengths[0], b / lengths[1]
-    direction = (math.sin((1 - t) * between) * u + math.sin(t * between) * v) / math.sin(between)
-    return ((1 - t) * lengths[0] + t * lengths[1]) * direction
 
 
 def write_directions():
@@ -116,10 +110,10 @@ def draw_vae():
 
 def draw_dcgan():
     record = json.loads(DIRECTIONS.read_text(encoding="utf-8"))
-    generator, (a, b) = model("dcgan-emoji"), np.array(record["ends"])
-    middle = arc(a, b, 0.5)
-    rows = [[arc(a, b, t) for t in np.linspace(0, 1, 7)]]
-    rows += [[middle + step * np.array(direction) for step in range(-3, 4)] for direction in record["directions"]]
+    generator, (a, b) = model("dcgan-emoji"), torch.tensor(record["ends"], dtype=torch.float64)
+    steps = torch.arange(-3, 4)[:, None]
+    rows = [arc(a, b, torch.linspace(0, 1, 7, dtype=torch.float64)[:, None])]
+    rows += [rows[0][3] + steps * torch.tensor(direction) for direction in record["directions"]]
     figure = Figure(figsize=(8, 6), layout="constrained")
     for row, codes, name in zip(
         figure.subplots(len(rows), 7), rows, ["A to B", *(f"Direction {k + 1}" for k in range(HOW_MANY))], strict=True

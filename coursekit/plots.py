@@ -28,6 +28,7 @@ __all__ = [
     "Animation",
     "Figure",
     "animation",
+    "arc",
     "density_frame",
     "image_grid",
     "image_rows",
@@ -247,7 +248,7 @@ def interpolation(decode, start, end, steps=10, spherical=False, scale=None):
     if start.shape != end.shape or start.ndim != 2:
         raise ValueError(f"start and end must share a shape (K,) or (M, K), got {_shape(start)} and {_shape(end)}")
     t = torch.linspace(0, 1, steps)[:, None]  # (steps, 1), against latents of (M, 1, K)
-    path = _arc if spherical else torch.lerp
+    path = arc if spherical else torch.lerp
     latents = path(start[:, None].cpu(), end[:, None].cpu(), t)
     images = _decoded(decode, latents.flatten(0, 1))
     ends = ["start", *[""] * (steps - 2), "end"]
@@ -716,8 +717,25 @@ def _decoded(decode, latents):
     return images
 
 
-def _arc(start, end, t):
-    """Spherical interpolation, the length moving evenly from the one end's to the other's."""
+def arc(start, end, t):
+    """Spherical interpolation, the length moving evenly from the one end's to the other's (thm-interpolation-norm).
+
+    Parameters
+    ----------
+    start, end : Tensor, (..., K)
+        Latents, not 0 and not in opposite directions.
+    t : float or Tensor
+        0 at the start, 1 at the end; a tensor must broadcast against (..., 1).
+
+    Returns
+    -------
+    Tensor, (..., K)
+
+    Raises
+    ------
+    ValueError
+        When an end is 0, or the directions are opposite.
+    """
     length_start, length_end = start.norm(dim=-1, keepdim=True), end.norm(dim=-1, keepdim=True)
     if not (length_start.all() and length_end.all()):
         raise ValueError("a spherical path needs ends that are not 0")
