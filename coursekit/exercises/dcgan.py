@@ -625,7 +625,7 @@ def spherical(start, end, t):
             _arc_other_way,
         ),
     ),
-    implementations=("coursekit.plots._arc",),
+    implementations=("coursekit.plots.arc",),
     rtol=1e-3,
     atol=1e-4,
 )
