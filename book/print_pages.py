@@ -38,7 +38,7 @@ PREPARE = """async () => {
         if (canonical) link.href = new URL(href, canonical).href;
         else link.removeAttribute('href');
     }
-    await Promise.all([window.MathJax?.startup?.promise, document.fonts.ready]);
+    await document.fonts.ready;
 }"""
 
 

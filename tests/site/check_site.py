@@ -50,13 +50,16 @@ KINDS = [
     "search.html",
 ]
 READY = """async () => {
-    await Promise.all([window.MathJax?.startup?.promise, document.fonts.ready]);
-    // The theme makes what scrolls reachable by keyboard a moment after the page has come to rest.
+    await document.fonts.ready;
+    // What scrolls is made reachable by keyboard a moment after the page has come to rest.
     const scrolls = node => node.scrollWidth > node.clientWidth || node.scrollHeight > node.clientHeight;
-    const late = () => [...document.querySelectorAll('pre, .pst-scrollable-table-container')]
+    const late = () => [...document.querySelectorAll('pre, .pst-scrollable-table-container, span.math, mjx-container[display]')]
         .some(node => scrolls(node) && node.tabIndex < 0);
     for (let n = 0; n < 40 && late(); n++) await new Promise(done => setTimeout(done, 100));
 }"""
+# The whole page laid out, not only what is near the window, and nothing on its way.
+AT_REST = """* { transition: none !important; animation: none !important; }
+section { content-visibility: visible !important; }"""
 # Formulas as they are painted are hidden from assistive technology, and full of nodes; their MathML is judged.
 AXE = """async ([known, rules]) => {
     const options = {resultTypes: ['violations'], elementRef: true, preload: false};
@@ -137,7 +140,7 @@ def findings(browser, address, script):
             context.set_default_timeout(120_000)
             page = context.new_page()
             page.goto(address, wait_until="load")
-            page.add_style_tag(content="* { transition: none !important; animation: none !important; }")
+            page.add_style_tag(content=AT_REST)
             page.evaluate(READY)
             page.evaluate(script)
             for scheme, rules in (("light", None), ("dark", COLOURS)):

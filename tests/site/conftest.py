@@ -52,11 +52,11 @@ def address(html):
 
 @pytest.fixture(scope="session")
 def open_page(browser, address):
-    """`open_page(path)` gives a `Visit`; math is typeset when it returns."""
+    """`open_page(path)` gives a `Visit`; its fonts are there when it returns, unless it shall not wait."""
     host = urlsplit(address).netloc
     contexts = []
 
-    def open_page(path):
+    def open_page(path, wait=True):
         context = browser.new_context(viewport={"width": 1280, "height": 800}, color_scheme="light")
         contexts.append(context)
         visit = Visit(context.new_page())
@@ -73,9 +73,10 @@ def open_page(browser, address):
         visit.page.on("pageerror", lambda error: visit.console_errors.append(str(error)))
         visit.page.on("requestfailed", lambda request: visit.failed.append(request.url))
         visit.page.on("response", lambda response: response.status >= 400 and visit.failed.append(response.url))
-        visit.page.goto(f"{address}/{path}", wait_until="networkidle")
+        visit.page.goto(f"{address}/{path}", wait_until="networkidle" if wait else "domcontentloaded")
         visit.page.add_style_tag(content="* { transition: none !important; animation: none !important; }")
-        visit.page.evaluate("Promise.all([window.MathJax?.startup?.promise, document.fonts.ready]).then(() => 0)")
+        if wait:
+            visit.page.evaluate("document.fonts.ready.then(() => 0)")
         return visit
 
     yield open_page

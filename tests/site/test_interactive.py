@@ -391,7 +391,6 @@ def test_a_finger_drags_a_handle_and_does_not_scroll_the_page(browser, address):
     page = context.new_page()
     page.goto(f"{address}/{PAGE}", wait_until="domcontentloaded", timeout=LOADING)
     game = Game(page)
-    page.evaluate("MathJax.startup.promise.then(() => 0)")  # moves what is below it
     game.show_picture()
     touch = context.new_cdp_session(page)
     scrolled, (x, y), unit = page.evaluate("scrollY"), game.handle("g-peak-1"), game.unit()

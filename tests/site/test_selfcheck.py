@@ -82,7 +82,6 @@ def test_open_answers_fit_and_can_be_read(open_page, faults, chapter):
 
 
 def test_math_in_an_answer_is_as_large_as_elsewhere(open_page):
-    """MathJax measures the page while the answers are closed."""
     page = open_page(PAGE).page
     page.evaluate(OPEN_ALL)
     sizes = page.evaluate("""() => [...document.querySelectorAll('article p mjx-container')].map(node =>
