@@ -38,10 +38,16 @@ class Typesetter:
     """A Node process that answers line by line. The same formula is typeset once."""
 
     def __init__(self):
-        node = shutil.which("node", path=os.pathsep.join([os.environ.get("PATH", ""), str(Path(sys.executable).parent)]))
+        node = shutil.which(
+            "node", path=os.pathsep.join([os.environ.get("PATH", ""), str(Path(sys.executable).parent)])
+        )
         if node is None or not (PROGRAM.parents[2] / "node_modules/mathjax").is_dir():
-            raise ExtensionError("formulas are typeset by MathJax in Node, and one of them is missing: run `make install`")
-        self._process = subprocess.Popen([node, PROGRAM, FONTS], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+            raise ExtensionError(
+                "formulas are typeset by MathJax in Node, and one of them is missing: run `make install`"
+            )
+        self._process = subprocess.Popen(
+            [node, PROGRAM, FONTS], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
         self.markup = cache(self._markup)
 
     def style(self):

@@ -59,7 +59,7 @@ READY = """async () => {
 }"""
 # The whole page laid out, not only what is near the window, and nothing on its way.
 AT_REST = """* { transition: none !important; animation: none !important; }
-section { content-visibility: visible !important; }"""
+section > * { content-visibility: visible !important; }"""
 # Formulas as they are painted are hidden from assistive technology, and full of nodes; their MathML is judged.
 AXE = """async ([known, rules]) => {
     const options = {resultTypes: ['violations'], elementRef: true, preload: false};

@@ -40,7 +40,7 @@ CUT_OFF = """() => {
         .filter(node => node.getBoundingClientRect().right > (cuts(node.parentElement)?.getBoundingClientRect().right ?? Infinity) + 1)
         .map(node => node.parentElement.textContent.trim().slice(0, 60) || node.tagName);
 }"""
-ALL_LAID_OUT = "section { content-visibility: visible !important; }"  # also what is far from the window
+ALL_LAID_OUT = "section > * { content-visibility: visible !important; }"  # also what is far from the window
 # WCAG 2 contrast of every visible piece of text in the article against what is painted behind it.
 LOW_CONTRAST = """() => {
     const canvas = document.createElement('canvas').getContext('2d', {willReadFrequently: true});

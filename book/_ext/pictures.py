@@ -1,0 +1,33 @@
+"""Pictures are fetched when a reader comes near them, and their places are kept free until then."""
+
+import re
+from pathlib import Path
+from urllib.parse import unquote, urljoin
+
+import imagesize
+
+IMAGE = re.compile(r'<img\b(?P<attributes>[^>]*?\bsrc="(?P<source>[^":]+)"[^>]*?)(?P<end>\s*/?>)')
+
+
+def wait(app, pagename, templatename, context, doctree):
+    """Let all pictures of a page wait but the first, which may be in sight at once."""
+    if not context.get("body"):
+        return
+    page = app.builder.get_target_uri(pagename)
+    places = {f"{app.builder.imagedir}/{name}": Path(app.srcdir, image) for image, name in app.builder.images.items()}
+    sizes = {}
+
+    def place(match):
+        source = unquote(urljoin(page, match["source"]))
+        if source not in places or "height=" in match["attributes"]:
+            return match[0]
+        loading = ' loading="lazy"' if sizes else ""
+        sizes[source] = width, height = imagesize.get(places[source])
+        return f'<img{match["attributes"]} width="{width}" height="{height}"{loading}{match["end"]}'
+
+    context["body"] = IMAGE.sub(place, context["body"])
+
+
+def setup(app):
+    app.connect("html-page-context", wait, priority=900)
+    return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}
