@@ -2,6 +2,7 @@
 
 import functools
 import os
+import re
 import subprocess
 import sys
 from dataclasses import dataclass, field
@@ -10,6 +11,7 @@ from urllib.parse import urlsplit
 
 import pytest
 from _serving import QuietHandler, serve
+from bs4 import BeautifulSoup
 
 ROOT = Path(__file__).resolve().parents[2]
 SOURCES = ("_config.yml", "_toc.yml", "book", "notebooks", "coursekit", "tests")
@@ -41,6 +43,14 @@ def pages(html):
     """Addresses of all pages, relative to the site."""
     found = sorted(path.relative_to(html).as_posix() for path in html.rglob("*.html"))
     return [page for page in found if not page.startswith("_static/") and page != "index.html"]
+
+
+@pytest.fixture(scope="session")
+def soups(html, pages):
+    """Every page, parsed, without what is painted of its formulas: more than all else together."""
+    painted = re.compile(r"<mjx-math.*?</mjx-math>", re.S)
+    texts = {page: painted.sub("", (html / page).read_text(encoding="utf-8")) for page in pages}
+    return {page: BeautifulSoup(text, "html.parser") for page, text in texts.items()}
 
 
 @pytest.fixture(scope="session")

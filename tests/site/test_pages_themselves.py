@@ -17,11 +17,6 @@ FIRST_PAGE = "book/index.html"
 MOST_BYTES = 1_500_000
 
 
-@pytest.fixture(scope="module")
-def soups(html, pages):
-    return {page: BeautifulSoup((html / page).read_text(encoding="utf-8"), "html.parser") for page in pages}
-
-
 def content(soup, name):
     node = soup.find("meta", attrs={"name": name}) or soup.find("meta", attrs={"property": name})
     return node["content"] if node else ""
