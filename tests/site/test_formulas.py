@@ -14,6 +14,7 @@ FOLLOW = """place => {
     link.href = `#${place}`;
     link.click();
 }"""
+PATIENT = {"polling": 500, "timeout": 120_000}  # to look at all formulas is work that holds the page up
 SCROLLERS = """() => [...document.querySelectorAll('span.math, mjx-container[display]')]
     .filter(node => node.checkVisibility() && node.scrollWidth > node.clientWidth)"""
 # How far the place that the address names is from where the reader finds it, under the bar at the top.
@@ -79,7 +80,7 @@ def test_a_link_into_the_middle_of_a_page_leads_there(open_page, way):
 
 def test_a_reloaded_page_stays_where_it_was(open_page):
     page = open_page(PAGE).page
-    page.wait_for_function(ALL_LAID_OUT)
+    page.wait_for_function(ALL_LAID_OUT, **PATIENT)
     page.evaluate("scrollTo({top: document.documentElement.scrollHeight / 2, behavior: 'instant'})")
     before = page.evaluate("scrollY")
     page.reload(wait_until="networkidle")
@@ -88,18 +89,19 @@ def test_a_reloaded_page_stays_where_it_was(open_page):
 
 def test_soon_the_whole_page_is_laid_out(open_page):
     page = open_page(PAGE).page
-    page.wait_for_function(ALL_LAID_OUT)
+    page.wait_for_function(ALL_LAID_OUT, **PATIENT)
 
 
 def test_what_scrolls_is_reached_by_keyboard_and_what_fits_is_no_stop(open_page):
     page = open_page(SHORTER).page
-    page.wait_for_function(ALL_LAID_OUT)
+    page.keyboard.press("Shift")  # a reader's first deed has the whole page laid out
     counts = {}
     for width in (1280, 375, 1280):
         page.set_viewport_size({"width": width, "height": 800})
-        page.wait_for_function(f"({SCROLLERS})().every(node => node.tabIndex === 0)")
+        page.wait_for_function(f"({SCROLLERS})().every(node => node.tabIndex === 0)", **PATIENT)
         page.wait_for_function(
-            f"document.querySelectorAll('.math[tabindex], mjx-container[tabindex]').length === ({SCROLLERS})().length"
+            f"document.querySelectorAll('.math[tabindex], mjx-container[tabindex]').length === ({SCROLLERS})().length",
+            **PATIENT,
         )
         counts[width] = page.locator("article :is(.math, mjx-container)[tabindex]").count()
     assert counts[1280] < counts[375] < page.locator("article mjx-container").count() / 4
