@@ -1,6 +1,7 @@
 """Pictures are fetched when a reader comes near them, and their places are kept free until then."""
 
 import re
+from itertools import chain, repeat
 from pathlib import Path
 from urllib.parse import unquote, urljoin
 
@@ -15,15 +16,14 @@ def wait(app, pagename, templatename, context, doctree):
         return
     page = app.builder.get_target_uri(pagename)
     places = {f"{app.builder.imagedir}/{name}": Path(app.srcdir, image) for image, name in app.builder.images.items()}
-    sizes = {}
+    loading = chain([""], repeat(' loading="lazy"'))
 
     def place(match):
         source = unquote(urljoin(page, match["source"]))
         if source not in places or "height=" in match["attributes"]:
             return match[0]
-        loading = ' loading="lazy"' if sizes else ""
-        sizes[source] = width, height = imagesize.get(places[source])
-        return f'<img{match["attributes"]} width="{width}" height="{height}"{loading}{match["end"]}'
+        width, height = imagesize.get(places[source])
+        return f'<img{match["attributes"]} width="{width}" height="{height}"{next(loading)}{match["end"]}'
 
     context["body"] = IMAGE.sub(place, context["body"])
 

@@ -57,9 +57,9 @@ READY = """async () => {
         .some(node => scrolls(node) && node.tabIndex < 0);
     for (let n = 0; n < 40 && late(); n++) await new Promise(done => setTimeout(done, 100));
 }"""
-# The whole page laid out, not only what is near the window, and nothing on its way.
-AT_REST = """* { transition: none !important; animation: none !important; }
-section > * { content-visibility: visible !important; }"""
+# Nothing on its way; and the whole page laid out, not only what is near the window.
+AT_REST = "* { transition: none !important; animation: none !important; }"
+ALL_LAID_OUT = "section > * { content-visibility: visible !important; }"
 # Formulas as they are painted are hidden from assistive technology, and full of nodes; their MathML is judged.
 AXE = """async ([known, rules]) => {
     const options = {resultTypes: ['violations'], elementRef: true, preload: false};
@@ -140,7 +140,7 @@ def findings(browser, address, script):
             context.set_default_timeout(120_000)
             page = context.new_page()
             page.goto(address, wait_until="load")
-            page.add_style_tag(content=AT_REST)
+            page.add_style_tag(content=AT_REST + ALL_LAID_OUT)
             page.evaluate(READY)
             page.evaluate(script)
             for scheme, rules in (("light", None), ("dark", COLOURS)):

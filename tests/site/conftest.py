@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 import pytest
 from _serving import QuietHandler, serve
 from bs4 import BeautifulSoup
+from check_site import AT_REST
 
 ROOT = Path(__file__).resolve().parents[2]
 SOURCES = ("_config.yml", "_toc.yml", "book", "notebooks", "coursekit", "tests")
@@ -84,7 +85,7 @@ def open_page(browser, address):
         visit.page.on("requestfailed", lambda request: visit.failed.append(request.url))
         visit.page.on("response", lambda response: response.status >= 400 and visit.failed.append(response.url))
         visit.page.goto(f"{address}/{path}", wait_until="networkidle" if wait else "domcontentloaded")
-        visit.page.add_style_tag(content="* { transition: none !important; animation: none !important; }")
+        visit.page.add_style_tag(content=AT_REST)
         if wait:
             visit.page.evaluate("document.fonts.ready.then(() => 0)")
         return visit

@@ -22,7 +22,6 @@ NAMES = ("vae", "dcgan", "cyclegan")
 LOADING = 60_000  # milliseconds, for a busy machine
 LEVELS = 1.01  # of 255: what rounding and another runtime may change of a pixel
 THROUGH_TWO = 2.01  # the same after two networks, the second of which sees what the first has left
-NO_MOTION = "* { transition: none !important; animation: none !important; }"
 
 
 class Explorer:

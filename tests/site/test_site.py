@@ -2,6 +2,7 @@
 
 from urllib.parse import unquote, urldefrag, urljoin, urlsplit
 
+import check_site
 import pytest
 import stamp
 
@@ -39,7 +40,6 @@ CUT_OFF = """() => {
         .filter(node => node.getBoundingClientRect().right > (cuts(node.parentElement)?.getBoundingClientRect().right ?? Infinity) + 1)
         .map(node => node.parentElement.textContent.trim().slice(0, 60) || node.tagName);
 }"""
-ALL_LAID_OUT = "section > * { content-visibility: visible !important; }"  # also what is far from the window
 # WCAG 2 contrast of every visible piece of text in the article against what is painted behind it.
 LOW_CONTRAST = """() => {
     const canvas = document.createElement('canvas').getContext('2d', {willReadFrequently: true});
@@ -89,7 +89,7 @@ def findings(pages, open_page):
     for path in pages:
         visit = open_page(path)
         page = visit.page
-        page.add_style_tag(content=ALL_LAID_OUT)
+        page.add_style_tag(content=check_site.ALL_LAID_OUT)
         found[path] = {
             "formulas": page.locator("mjx-container").count(),
             "math": page.evaluate(UNTYPESET),
