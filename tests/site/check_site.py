@@ -57,9 +57,7 @@ READY = """async () => {
         .some(node => scrolls(node) && node.tabIndex < 0);
     for (let n = 0; n < 40 && late(); n++) await new Promise(done => setTimeout(done, 100));
 }"""
-# Nothing on its way; and the whole page laid out, not only what is near the window.
 AT_REST = "* { transition: none !important; animation: none !important; }"
-ALL_LAID_OUT = "section > * { content-visibility: visible !important; }"
 # Formulas as they are painted are hidden from assistive technology, and full of nodes; their MathML is judged.
 AXE = """async ([known, rules]) => {
     const options = {resultTypes: ['violations'], elementRef: true, preload: false};
@@ -130,6 +128,11 @@ def pages_of(html):
 # -- axe -------------------------------------------------------------------------------------------
 
 
+def lay_out(page):
+    """Have the whole page laid out, not only what is near the window, as whatever a reader does first has."""
+    page.keyboard.press("Shift")
+
+
 def findings(browser, address, script):
     """What axe finds at this address: one dict per element, with the width and scheme it was seen at."""
     found = []
@@ -140,7 +143,8 @@ def findings(browser, address, script):
             context.set_default_timeout(120_000)
             page = context.new_page()
             page.goto(address, wait_until="load")
-            page.add_style_tag(content=AT_REST + ALL_LAID_OUT)
+            page.add_style_tag(content=AT_REST)
+            lay_out(page)
             page.evaluate(READY)
             page.evaluate(script)
             for scheme, rules in (("light", None), ("dark", COLOURS)):

@@ -11,6 +11,7 @@ import make_models
 import numpy as np
 import pytest
 import torch
+from check_site import lay_out
 from PIL import Image
 
 from coursekit.plots import arc
@@ -37,7 +38,7 @@ class Explorer:
         self.page.on("request", lambda request: self.requests.append(unquote(urlsplit(request.url).path)[1:]))
         self.page.on("pageerror", lambda error: self.errors.append(str(error)))
         self.page.goto(f"{address}/book/{name}.html", wait_until="load")
-        self.page.keyboard.press("Shift")  # a reader's first deed has the whole page laid out
+        lay_out(self.page)
         self.figure = self.page.locator(f"#fig-{name}-explorer")
         self.app = self.figure.locator(".interactive-app")
         self.still = self.figure.locator("img.interactive-still")
@@ -210,7 +211,7 @@ def test_from_a_file_the_still_picture_stays_and_one_sentence_says_why(browser, 
     page.on("request", lambda request: request.url.startswith(("file:", "data:")) or wrong.append(request.url))
     for name in NAMES:
         page.goto((html / "book" / f"{name}.html").as_uri(), wait_until="domcontentloaded", timeout=LOADING)
-        page.keyboard.press("Shift")
+        lay_out(page)
         figure = page.locator(f"#fig-{name}-explorer")
         assert "From a file a browser loads no model" in figure.locator(".interactive-app").inner_text()
         assert figure.get_by_role("button").count() == 0

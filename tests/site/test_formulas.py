@@ -2,6 +2,7 @@
 
 import pytest
 import test_site as faults
+from check_site import lay_out
 
 pytestmark = [pytest.mark.browser, pytest.mark.needs("chromium")]
 
@@ -17,6 +18,8 @@ FOLLOW = """place => {
 PATIENT = {"polling": 500, "timeout": 120_000}  # to look at all formulas is work that holds the page up
 SCROLLERS = """() => [...document.querySelectorAll('span.math, mjx-container[display]')]
     .filter(node => node.checkVisibility() && node.scrollWidth > node.clientWidth)"""
+WIDE_TABLES = """() => [...document.querySelectorAll('.pst-scrollable-table-container')]
+    .filter(node => node.scrollWidth > node.clientWidth)"""
 # How far the place that the address names is from where the reader finds it, under the bar at the top.
 PLACE = """() => {
     const place = document.getElementById(decodeURIComponent(location.hash.slice(1)));
@@ -92,9 +95,21 @@ def test_soon_the_whole_page_is_laid_out(open_page):
     page.wait_for_function(ALL_LAID_OUT, **PATIENT)
 
 
+@pytest.mark.parametrize("deed", [None, lay_out])
+def test_a_table_that_scrolls_is_reached_by_keyboard_though_it_was_laid_out_late(browser, address, deed):
+    with browser.new_context(viewport={"width": 375, "height": 800}) as context:
+        page = context.new_page()
+        page.goto(f"{address}/{SHORTER}")
+        if deed:
+            deed(page)
+        page.wait_for_function(ALL_LAID_OUT, **PATIENT)
+        page.wait_for_function(f"({WIDE_TABLES})().every(table => table.tabIndex === 0)")
+        assert page.evaluate(f"({WIDE_TABLES})().length") > 3
+
+
 def test_what_scrolls_is_reached_by_keyboard_and_what_fits_is_no_stop(open_page):
     page = open_page(SHORTER).page
-    page.keyboard.press("Shift")  # a reader's first deed has the whole page laid out
+    lay_out(page)
     counts = {}
     for width in (1280, 375, 1280):
         page.set_viewport_size({"width": width, "height": 800})

@@ -7,6 +7,7 @@ import gan_theory  # book/results
 import numpy as np
 import pytest
 import torch
+from check_site import lay_out
 
 from coursekit.data.densities import gaussian_mixture
 from coursekit.theory import criterion, jensen_shannon, optimal_discriminator, value
@@ -391,7 +392,7 @@ def test_a_finger_drags_a_handle_and_does_not_scroll_the_page(browser, address):
     page = context.new_page()
     page.goto(f"{address}/{PAGE}", wait_until="domcontentloaded", timeout=LOADING)
     game = Game(page)
-    page.keyboard.press("Shift")  # a reader's first deed has the whole page laid out
+    lay_out(page)
     game.show_picture()
     touch = context.new_cdp_session(page)
     scrolled, (x, y), unit = page.evaluate("scrollY"), game.handle("g-peak-1"), game.unit()

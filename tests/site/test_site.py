@@ -2,9 +2,9 @@
 
 from urllib.parse import unquote, urldefrag, urljoin, urlsplit
 
-import check_site
 import pytest
 import stamp
+from check_site import lay_out
 
 pytestmark = [pytest.mark.browser, pytest.mark.needs("chromium")]
 
@@ -89,7 +89,7 @@ def findings(pages, open_page):
     for path in pages:
         visit = open_page(path)
         page = visit.page
-        page.add_style_tag(content=check_site.ALL_LAID_OUT)
+        lay_out(page)
         found[path] = {
             "formulas": page.locator("mjx-container").count(),
             "math": page.evaluate(UNTYPESET),
