@@ -6,6 +6,7 @@
 """
 
 import ast
+import functools
 import json
 import re
 from pathlib import Path
@@ -200,11 +201,18 @@ def theorem_tests(folder):
     """
     found = {}
     for path in sorted(Path(folder).rglob("test_*.py")):
-        tree = ast.parse(path.read_text(encoding="utf-8"))
-        for name, function in _functions(tree):
-            for label in _theorem_labels(function):
-                found.setdefault(label, []).append((path, name, function.lineno))
+        for label, name, line in _marks(path, path.stat().st_mtime_ns):
+            found.setdefault(label, []).append((path, name, line))
     return found
+
+
+@functools.cache
+def _marks(path, changed):
+    """`[(label, name, line)]` of one file, parsed once and not for every page."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    return [
+        (label, name, function.lineno) for name, function in _functions(tree) for label in _theorem_labels(function)
+    ]
 
 
 def _functions(tree, prefix=""):
