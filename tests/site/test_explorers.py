@@ -777,7 +777,7 @@ def test_what_the_page_says_of_the_two_numbers_is_so(model):
             np.abs(y - x).mean((1, 2, 3))
             for y in (translated, *(model(f"cyclegan-emoji-{back}")(y) for y in (translated, noisy)))
         )
-        assert ((0.7 < cycle / moved) & (cycle / moved < 1.5)).all() and (cycle > moved).any()
+        assert ((0.7 < cycle / moved) & (cycle / moved < 1.5)).all() and (cycle > moved).mean() > 0.5
         assert (np.abs(cycle_of_noisy / cycle - 1) < 0.05).all()
 
 
