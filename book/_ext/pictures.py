@@ -1,4 +1,4 @@
-"""Pictures are fetched when a reader comes near them, and their places are kept free until then."""
+"""Pictures are fetched once their page has loaded, or before if a reader comes near; their places are kept free."""
 
 import re
 from itertools import chain, repeat
@@ -8,10 +8,14 @@ from urllib.parse import unquote, urljoin
 import imagesize
 
 IMAGE = re.compile(r'<img\b(?P<attributes>[^>]*?\bsrc="(?P<source>[^":]+)"[^>]*?)(?P<end>\s*/?>)')
+# Paper does not wait until a reader comes near.
+ALL = """addEventListener("load", () => {
+    for (const picture of document.querySelectorAll("img[loading=lazy]")) picture.loading = "eager";
+});"""
 
 
 def wait(app, pagename, templatename, context, doctree):
-    """Let all pictures of a page wait but the first, which may be in sight at once."""
+    """Let all pictures of a page wait for it but the first, which may be in sight at once."""
     if not context.get("body"):
         return
     page = app.builder.get_target_uri(pagename)
@@ -29,5 +33,6 @@ def wait(app, pagename, templatename, context, doctree):
 
 
 def setup(app):
+    app.add_js_file(None, body=ALL)
     app.connect("html-page-context", wait, priority=900)
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}

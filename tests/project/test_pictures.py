@@ -1,4 +1,4 @@
-"""Pictures on a page wait for the reader, and keep their places free."""
+"""Pictures on a page wait for it, and keep their places free."""
 
 import pytest
 from bs4 import BeautifulSoup

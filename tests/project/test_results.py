@@ -1,11 +1,15 @@
 """The measured numbers and figures that the book shows."""
 
+import base64
+import html
 import importlib
 import json
 import re
 from pathlib import Path
 
 import pytest
+
+from coursekit.plots import Animation
 
 ROOT = Path(__file__).resolve().parents[2]
 # Whose script names the seeds of each case: baselines that draw nothing and ablations have one, and the page says so.
@@ -96,6 +100,16 @@ def test_every_animation_is_small_and_made_by_the_script_of_its_chapter_and_show
     html = path.read_text(encoding="utf-8")
     assert not re.search(r"https?://|\bid=", html)
     assert re.search(r'alt="[^"]{30,}"', html)
+
+
+@pytest.mark.parametrize("path", ANIMATIONS, ids=lambda path: path.name)
+def test_every_animation_has_the_controls_that_coursekit_makes_today(path):
+    text = path.read_text(encoding="utf-8")
+    picture, data = re.search(r"<img [^>]*>", text)[0], re.search(r'json">(.*?)</script>', text)[1]
+    first, alt = (html.unescape(re.search(f'{name}="(.*?)"', picture)[1]) for name in ("src", "alt"))
+    kept = json.loads(data)
+    frames = [base64.b64decode(frame.rpartition(",")[2]) for frame in (first, *kept["frames"])]
+    assert Animation(frames, kept["labels"], alt, kept["seconds"])._repr_html_() == text
 
 
 def test_no_measured_table_is_typed_by_hand():

@@ -126,6 +126,12 @@ def test_every_image_loads_and_has_alt_text(findings):
     assert faults(findings, "images") == {}
 
 
+def test_the_pictures_that_waited_are_there_for_paper_though_nobody_came_near(open_page):
+    page = open_page("book/dcgan.html").page
+    assert page.evaluate("scrollY") == 0 and page.locator("img").count() > 5
+    page.wait_for_function("[...document.images].every(image => image.naturalWidth > 0)")
+
+
 @pytest.mark.parametrize("width", [1280, 375])
 def test_no_page_is_wider_than_the_window(findings, width):
     assert faults(findings, f"wide at {width}") == {}
