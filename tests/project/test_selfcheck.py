@@ -217,6 +217,44 @@ def test_the_right_option_is_not_known_by_its_length():
 # -- the glossary ----------------------------------------------------------------------------------
 
 HANGUL = r"[가-힣]"
+FORMS = {  # what the chapters call a term, beside its name
+    "alternating updates": ["alternating"],
+    "amortised inference": ["amortised"],
+    "autoregressive model": ["autoregressive"],
+    "batch normalisation": ["batch norm"],
+    "evidence lower bound": ["ELBO"],
+    "generative adversarial network": ["GAN"],
+    "instance normalisation": ["instance norm"],
+    "Jensen–Shannon divergence": ["JSD"],
+    "Kullback–Leibler divergence": ["KL", "KL divergence"],
+    "latent variable": ["latent"],
+    "least-squares loss": ["least squares"],
+    "memorisation": ["memorise", "memorised"],
+    "non-saturating loss": ["non-saturating"],
+    "Parzen window": ["Parzen"],
+    "principal component analysis": ["PCA"],
+    "R1 penalty": ["R1"],
+    "reparameterisation": ["reparameterise", "reparameterised"],
+    "saturating loss": ["saturating"],
+    "score-function gradient": ["score-function", "score function"],
+    "transposed convolution": ["transposed"],
+    "variational autoencoder": ["VAE"],
+}
+OTHER_SENSE = {  # (term, chapter): what the word means where it stands there without a link
+    ("code", "discriminative_generative"): "lines of a program",
+    ("code", "gan_theory"): "lines of a program",
+    ("code", "gan_practice"): "lines of a program, before an image's code",
+    ("code", "evaluation"): "lines of a program, before a VAE's codes",
+    ("code", "dcgan"): "lines of a program",
+    ("code", "cyclegan"): "lines of a program, and the marks that D shall give",
+    ("code", "scaling"): "lines of a program",
+    ("evidence", "discriminative_generative"): "what speaks for a class",
+    ("generator", "scaling"): "of random numbers",
+    ("score", "discriminative_generative"): "points in a bet",
+    ("score", "evaluation"): "a mark for a model",
+    ("score", "cyclegan"): "the plain number that D gives",
+}
+TERM = r"\{term\}`(?P<link>[^`]+)`"
 
 
 def entries():
@@ -249,13 +287,81 @@ def test_every_definition_links_to_a_section():
     assert pages == set(CHAPTERS)
 
 
-def test_every_term_is_linked_from_a_chapter():
-    linked = {
-        mention.partition("<")[2].rstrip(">") or mention
-        for page in CHAPTERS
-        for mention in re.findall(r"\{term\}`([^`]+)`", read(page))
+def target(link):
+    """The term that a link leads to: `term`, or `other words <term>`."""
+    return link.partition("<")[2].rstrip(">") or link
+
+
+def linked(text):
+    return [target(mention["link"]) for mention in re.finditer(TERM, text)]
+
+
+def spellings():
+    """`{word or words in lower case: term}`, with plurals."""
+    return {
+        spelled.lower(): term
+        for term in entries()
+        for form in (term, *FORMS.get(term, []))
+        for spelled in (form, form + "s", form + "es", re.sub("y$", "ies", form))
     }
-    assert linked == set(entries())
+
+
+def prose(page):
+    """`{title: running prose}` of every `##` section: no formulas, headings or tables; of the fences only theorems and proofs."""
+    found, title, fences = {"": ""}, "", []
+    for line in re.sub(r"\$\$.*?\$\$", "", read(page), flags=re.DOTALL).splitlines():
+        mark = FENCE.match(line.strip())
+        if fences and line.strip() == fences[-1][1]:
+            fences.pop()
+        elif mark:
+            fences.append(mark)
+        elif line.startswith("## "):
+            title = line[3:].strip()
+            found[title] = ""
+        elif not re.match(r"[#|:]|\(\S+\)=$", line) and all((fence[2] or "").startswith("{prf:") for fence in fences):
+            found[title] += line + "\n"
+    assert not fences, page
+    return found
+
+
+def unlinked(page):
+    """`{term: where}` of the terms whose first use after the aims is no link."""
+    terms = spellings()
+    words = "|".join(map(re.escape, sorted(terms, key=len, reverse=True)))
+    aside = r"(?:\{[\w:]+\})?`[^`\n]*`|\$[^$\n]*\$|\[[^]\n]*\]\([^)\n]*\)"
+    mention = re.compile(rf"{TERM}|{aside}|\b(?P<plain>{words})\b", re.IGNORECASE)
+    text = prose(page)
+    first = dict.fromkeys(linked(text.pop("") + text.pop("What you should know")), "")
+    body = "".join(part for title, part in text.items() if title not in ("Aims", "Further reading"))
+    for found in mention.finditer(body):
+        if found["link"]:
+            first.setdefault(target(found["link"]), "")
+        elif found["plain"]:
+            around = body[max(found.start() - 40, 0) : found.end() + 40]
+            first.setdefault(terms[found["plain"].lower()], around)
+    return {term: where for term, where in first.items() if where}
+
+
+def test_every_term_is_linked_from_a_chapter():
+    assert {term for page in CHAPTERS for term in linked(read(page))} == set(entries())
+
+
+@pytest.mark.parametrize("page", CHAPTERS)
+def test_the_first_use_of_a_term_in_a_chapter_is_a_link(page):
+    bare = unlinked(page)
+    assert {term: where for term, where in bare.items() if (term, page) not in OTHER_SENSE} == {}
+    assert {term for term, chapter in OTHER_SENSE if chapter == page} - set(bare) == set(), "no exception needed"
+
+
+@pytest.mark.parametrize("page", CHAPTERS)
+def test_no_chapter_links_a_term_twice(page):
+    links = linked(read(page))
+    assert {term for term in links if links.count(term) > 1} == set()
+
+
+def test_the_other_names_and_senses_are_of_terms_and_chapters():
+    assert set(FORMS) | {term for term, _ in OTHER_SENSE} <= set(entries())
+    assert {page for _, page in OTHER_SENSE} <= set(CHAPTERS)
 
 
 def test_no_heading_is_a_link_to_the_glossary():
