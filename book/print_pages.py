@@ -25,10 +25,13 @@ FOOTER = (
     '<div style="width: 100%; text-align: center; font-size: 8px; font-family: sans-serif">'
     '<span class="title"></span>, page <span class="pageNumber"></span></div>'
 )
-# Opened is what a reader would have to click; a link to another page is absolute or none, for the PDF lies elsewhere.
-PREPARE = """async () => {
+# What a reader would have to click.
+UNFOLD = """() => {
     document.querySelectorAll('details').forEach(node => node.open = true);
     document.querySelectorAll('.toggle-hidden').forEach(node => node.classList.remove('toggle-hidden'));
+}"""
+# A link to another page is absolute or none, for the PDF lies elsewhere.
+PREPARE = """async () => {
     document.querySelectorAll('img').forEach(image => image.loading = 'eager');
     await Promise.all([...document.images].map(image => image.decode().catch(() => 0)));
     const canonical = document.querySelector('link[rel=canonical]')?.href;
@@ -73,6 +76,7 @@ def print_page(browser, html, name):
     try:
         page = context.new_page()
         page.goto(source.resolve().as_uri(), wait_until="load")
+        page.evaluate(UNFOLD)
         page.evaluate(PREPARE)
         page.pdf(
             path=target,

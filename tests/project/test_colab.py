@@ -19,7 +19,9 @@ def test_every_link_to_colab_opens_a_notebook_of_this_repository():
     _, slug, branch = stamp.repository()
     listed = subprocess.run(["git", "ls-files", "*.ipynb"], cwd=ROOT, capture_output=True, text=True, check=True)
     tracked = set(listed.stdout.splitlines())
-    found = [match.groups() for path in stamp.stamped_files() for match in LINK.finditer(path.read_text("utf-8"))]
+    texts = [path.read_text("utf-8") for path in stamp.stamped_files()]
+    found = [match.groups() for text in texts for match in LINK.finditer(text)]
+    assert len(found) == sum(text.count("colab.research.google.com") for text in texts), "a link of another form"
     assert {(one, other) for one, other, _ in found} == {(slug, branch)}
     assert {path for _, _, path in found} == tracked
 

@@ -60,10 +60,12 @@ def test_make_test_forbids_downloads_unless_a_data_folder_is_named(data, offline
     assert "--nbval-lax --nbval-current-env --nbval-cell-timeout=" in recipe
 
 
-def test_browser_files_are_not_fetched_again_once_they_are_there(tmp_path):
+def test_browser_files_are_fetched_once_and_again_where_they_are_missing(tmp_path):
     if not (ROOT / ".browser" / ".installed").exists():
         pytest.skip("not installed by make")
     assert "npm ci" not in make("--dry-run", "book").stdout
+    missing = make("--dry-run", "book", f"MODULES={tmp_path}/.package-lock.json").stdout
+    assert missing.index("npm ci") < missing.index("cp -r node_modules/mathjax") < missing.index("jupyter-book build")
 
 
 def test_book_is_built_from_nothing_with_warnings_as_errors():

@@ -88,6 +88,7 @@ def test_every_pin_has_a_hash_and_the_lock_names_no_address():
     blocks = re.split(r"\n(?=[A-Za-z0-9])", LOCK)
     assert [block.splitlines()[0] for block in blocks if "==" in block and "--hash=sha256:" not in block] == []
     assert re.findall(r"https?:|--(?:extra-)?index-url|--find-links|file:", LOCK + read("package-lock.json")) == []
+    assert '"resolved"' not in read("tests/site/tools/package-lock.json")
 
 
 def test_there_are_no_upper_pins_but_jupyter_books():
@@ -304,6 +305,19 @@ def test_workflows_run_the_targets_that_ci_runs():
     assert {"make book", "make test"} <= set(steps("tests", "tests"))
     assert {"book", "test"} <= ours
     assert "make book" in steps("pages", "pages")
+
+
+def test_pages_are_published_with_their_pdfs():
+    ran = steps("pages", "pages")
+    assert ran.index("make book") < ran.index("make pdf")
+
+
+@pytest.mark.parametrize(("workflow", "target"), [("colab", "make colab"), ("site", "make check-site")])
+def test_what_takes_too_long_for_every_push_is_repeated_every_week(workflow, target):
+    # YAML 1.1 reads the key `on` as True.
+    (when,) = yaml.safe_load(read(f".github/workflows/{workflow}.yml"))[True]["schedule"]
+    assert re.fullmatch(r"\d+ \d+ \* \* [0-6]", when["cron"])
+    assert steps(workflow, workflow)[-1] == target
 
 
 def test_the_public_workflow_tests_every_supported_python():

@@ -3,10 +3,10 @@
     python tests/site/check_site.py                  axe on every page, Lighthouse on one of each kind
     python tests/site/check_site.py book/vae.html    both, on these pages
 
-axe looks at each page wide and at 375 px, in light and in dark. What the theme itself causes is
-listed in KNOWN with its reason; anything else fails, and so does an entry that is no longer found.
-Lighthouse looks at the page as a desktop browser gets it, served compressed. No page reaches
-another host.
+axe looks at each page wide and at 375 px, in light and in dark, with all answers open and all models
+loaded. What the theme itself causes is listed in KNOWN with its reason; anything else fails, and so
+does an entry that is no longer found. Lighthouse looks at the page as a desktop browser gets it,
+served compressed. No page reaches another host.
 """
 
 import argparse
@@ -25,7 +25,7 @@ from _serving import QuietHandler, serve
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "book"))
-from print_pages import BROWSERS, find_browser  # noqa: E402
+from print_pages import BROWSERS, UNFOLD, find_browser  # noqa: E402
 
 TOOLS = ROOT / ".tools" / "node_modules"
 FLAGS = ["--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking"]
@@ -44,7 +44,10 @@ KINDS = [
     "book/index.html",
     "book/vae.html",
     "book/gan_theory.html",
+    "book/dcgan.html",
+    "book/cyclegan.html",
     "book/provenance.html",
+    "book/api.html",
     "notebooks/vae.html",
     "notebooks/exercises/vae.html",
     "search.html",
@@ -57,6 +60,8 @@ READY = """async () => {
         .some(node => scrolls(node) && node.tabIndex < 0);
     for (let n = 0; n < 40 && late(); n++) await new Promise(done => setTimeout(done, 100));
 }"""
+LOAD_MODELS = "document.querySelectorAll('.explorer-offer button').forEach(button => button.click())"
+ALL_LOADED = "!document.querySelector('.explorer-offer')"
 AT_REST = "* { transition: none !important; animation: none !important; }"
 # Formulas as they are painted are hidden from assistive technology, and full of nodes; their MathML is judged.
 AXE = """async ([known, rules]) => {
@@ -145,6 +150,9 @@ def findings(browser, address, script):
             page.goto(address, wait_until="load")
             page.add_style_tag(content=AT_REST)
             lay_out(page)
+            page.evaluate(UNFOLD)
+            page.evaluate(LOAD_MODELS)
+            page.wait_for_function(ALL_LOADED)
             page.evaluate(READY)
             page.evaluate(script)
             for scheme, rules in (("light", None), ("dark", COLOURS)):
