@@ -364,17 +364,44 @@ def test_the_plane_moves_by_keyboard(explorers, model, width, scheme):
     assert check_plane(explorer, decoder)[1] == pytest.approx(-0.5)
 
 
+def share(z):
+    """Where a code, or each of many, lies on the plane: from 0 to 1, from the left and from the top."""
+    return (np.asarray(z) / make_explorers.extent_of(known_codes()[0]) * [1, -1] + 1) / 2
+
+
+@SCREENS
+def test_the_ring_is_at_the_code_and_each_digit_where_its_codes_are(explorers, width, scheme):
+    explorer = explorers("vae", width, scheme)
+    plane = explorer.app.get_by_role("slider", name="Code on the plane")
+    box = explorer.center(plane)
+    ring = explorer.app.locator(".vae-explorer-mark").bounding_box()
+    middle = [ring["x"] + ring["width"] / 2 - box["x"], ring["y"] + ring["height"] / 2 - box["y"]]
+    assert middle == pytest.approx(share(code(explorer)) * box["width"], abs=2)
+
+    side, *values = plane.locator("canvas").evaluate(
+        "c => [c.width, ...c.getContext('2d').getImageData(0, 0, c.width, c.height).data]"
+    )
+    pixels = np.array(values).reshape(side, side, 4)
+    colours = explorer.app.evaluate(
+        """app => Array.from(app.querySelectorAll('.vae-explorer-swatch'), swatch =>
+            getComputedStyle(swatch).backgroundColor.match(/\\d+/g).slice(0, 3).map(Number))"""
+    )
+    codes, labels = known_codes()
+    for digit, colour in enumerate(colours):
+        rows, columns = np.nonzero((np.abs(pixels[..., :3] - colour).max(-1) < 12) & (pixels[..., 3] > 200))
+        assert len(rows) > 50
+        found = np.array([np.median(columns), np.median(rows)]) / side
+        assert found == pytest.approx(np.median(share(codes[labels == digit]), axis=0), abs=0.06), digit
+
+
 @SCREENS
 def test_the_plane_moves_by_pointer(explorers, model, width, scheme):
     explorer, decoder = explorers("vae", width, scheme), model("vae-digits")
-    box, extent = (
-        explorer.center(explorer.app.get_by_role("slider", name="Code on the plane")),
-        make_explorers.extent_of(known_codes()[0]),
-    )
-    mouse = explorer.page.mouse
+    box = explorer.center(explorer.app.get_by_role("slider", name="Code on the plane"))
+    extent, mouse = make_explorers.extent_of(known_codes()[0]), explorer.page.mouse
 
     def place(z):
-        return box["x"] + box["width"] * (z[0] / extent + 1) / 2, box["y"] + box["height"] * (1 - z[1] / extent) / 2
+        return np.array([box["x"], box["y"]]) + share(z) * box["width"]
 
     coarse = make_explorers.GRID / 2 + 2 * extent / box["width"] * 2  # and two pixels
     mouse.move(*place((1.03, -0.98)))
