@@ -119,6 +119,14 @@ def test_a_table_s_line_of_origin_agrees_with_the_page_of_origins(soups):
 # -- how to cite -----------------------------------------------------------------------------------
 
 
+def test_every_page_leads_to_the_page_on_citing(soups):
+    framed = {page: soup for page, soup in soups.items() if soup.select_one(".bd-footer-content")}
+    assert set(soups) - set(framed) <= {"404.html"}
+    for page, soup in framed.items():
+        (link,) = soup.select(".extra_footer a")
+        assert urljoin(page, link["href"]) == "book/cite.html", page
+
+
 def test_the_page_on_citing_shows_the_entry(soups):
     entry = soups["book/cite.html"].select_one("div.highlight pre").get_text()
     assert entry.startswith("@misc{coursekit,") and stamp.repository()[0] in entry

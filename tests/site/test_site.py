@@ -177,6 +177,14 @@ def test_the_front_page_leads_to_the_book(open_page):
     assert visit.page.locator("article h1").count() == 1
 
 
+def test_every_notebook_can_be_downloaded_from_its_page(html, soups):
+    for page, soup in soups.items():
+        if page.startswith("notebooks/"):
+            (link,) = soup.select("a.btn-download-source-button")
+            kept = (html / urljoin(page, link["href"])).read_bytes()
+            assert kept == (stamp.ROOT / page.replace(".html", ".ipynb")).read_bytes(), page
+
+
 def test_launch_buttons_open_the_right_notebook_on_colab(soups):
     lessons = {page: soup for page, soup in soups.items() if page.startswith("notebooks/")}
     for page, soup in lessons.items():
