@@ -7,20 +7,28 @@ from importlib.metadata import PackageNotFoundError, version
 _PACKAGES = ("coursekit", "torch", "torchvision", "lightning-fabric", "numpy", "matplotlib", "scikit-learn")
 
 
-def offer_gpu(scale):
+def offer_gpu(scale, device="cuda", **sizes):
     """Say, where torch has CUDA, what to set in a lesson's first cells; elsewhere nothing.
 
     Parameters
     ----------
     scale : int
         What the lesson's ``SCALE`` may be there.
+    device : str, optional
+        What its ``DEVICE`` has to be. None: the lesson uses a GPU unasked.
+    **sizes : int
+        What other names of that cell may be there.
     """
     import torch
 
     if torch.cuda.is_available():
-        print(
-            f'There is a GPU. To use it, set SCALE = {scale} and DEVICE = "cuda" in this cell, and run all cells again.'
+        settings = [f"{name} = {value}" for name, value in {"SCALE": scale, **sizes}.items()]
+        settings += [] if device is None else [f'DEVICE = "{device}"']
+        found = (
+            "There is a GPU. To use it" if device else "There is a GPU, and this lesson uses it. To give it more to do"
         )
+        together = f"{', '.join(settings[:-1])} and {settings[-1]}" if len(settings) > 1 else settings[0]
+        print(f"{found}, set {together} in this cell, and run all cells again.")
 
 
 def lines(report, problems):

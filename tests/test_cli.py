@@ -354,9 +354,21 @@ def test_size_is_for_folders(run, tmp_path):
     assert code != 0 and "--size and --stream are for folders" in errors
 
 
-@pytest.mark.parametrize(("found", "said"), [(True, 'set SCALE = 10 and DEVICE = "cuda"'), (False, "")])
-def test_a_gpu_is_offered_only_where_there_is_one(monkeypatch, capsys, found, said):
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"scale": 10}, 'To use it, set SCALE = 10 and DEVICE = "cuda" in this cell'),
+        ({"scale": 5, "WIDTH": 64}, 'To use it, set SCALE = 5, WIDTH = 64 and DEVICE = "cuda" in this cell'),
+        (
+            {"scale": 5, "device": None, "WIDTH": 64, "BATCH": 128},
+            "uses it. To give it more to do, set SCALE = 5, WIDTH",
+        ),
+        ({"scale": 5, "device": None}, "set SCALE = 5 in this cell"),
+    ],
+)
+@pytest.mark.parametrize("found", [True, False])
+def test_a_gpu_is_offered_only_where_there_is_one(monkeypatch, capsys, settings, said, found):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: found)
-    doctor.offer_gpu(scale=10)
+    doctor.offer_gpu(**settings)
     printed = capsys.readouterr().out
-    assert said in printed and bool(printed) == found
+    assert said in printed if found else not printed
