@@ -29,6 +29,12 @@ EXPECTED = ROOT / "coursekit" / "exercises" / "expected"
 
 NAMES = ("CycleGAN",)
 
+STOPPED = "The runtime stopped half way"
+
+KEEP = """
+No GPU is needed. On Colab, first choose *File, Save a copy in Drive*, and work in the copy: the notebook that the link opens is not saved. What you train lies in the folder `artefacts` and goes with the runtime; download it, or run all cells again ([how to go on]({how})).
+"""
+
 RULES = """
 Write your answers where `...` stands, and run the cell after it: `check` compares them with public cases and says what it sees. Hidden cases decide the mark. A result may be right for the cases you see and wrong for others, so think of sizes and edges that are not shown. `hint()` helps in steps and costs nothing. Calling this course's own functions for what a task asks is no answer.
 
@@ -81,6 +87,7 @@ def notebook_with(chapter, answers, student=PLACEHOLDER):
             "title",
             f"# Graded exercises: {_within_a_line(assignment.title)}\n\n"
             f"[Open in Colab]({stamp.colab_link(f'notebooks/exercises/{chapter}.ipynb')})\n\n"
+            f"{KEEP.strip().format(how=stamp.page_link('book/troubleshooting.md', STOPPED))}\n\n"
             f"{assignment.intro.strip()}\n\n{RULES.strip().format(points=points)}",
         ),
         _code(

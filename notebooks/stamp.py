@@ -1,7 +1,8 @@
 """Write where the project is hosted into install cells and links (`make stamp`).
 
 `repository.url` and `repository.branch` in `_config.yml` are the only source; this copies them into
-the notebooks' install cells, every "Open in Colab" link of notebooks, pages and README, and `CITATION.cff`.
+the notebooks' install cells, their links to files of the repository, every "Open in Colab" link of notebooks, pages and
+README, and `CITATION.cff`.
 """
 
 import re
@@ -37,6 +38,13 @@ def colab_link(path, root=ROOT):
     return f"{COLAB}{slug}/blob/{branch}/{path}"
 
 
+def page_link(path, heading, root=ROOT):
+    """Address of a heading in a Markdown file (relative to the root), for notebooks that are read far from the book."""
+    url, _, branch = repository(root)
+    anchor = re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")
+    return f"{url}/blob/{branch}/{path}#{anchor}"
+
+
 def stamped(text, root=ROOT):
     """The text with every link and install line as `_config.yml` says."""
     url, slug, branch = repository(root)
@@ -47,6 +55,7 @@ def stamped(text, root=ROOT):
     text = re.sub(r"coursekit @ git\+https://[^\s\"'\\@]+@[\w./-]+", f"coursekit @ git+{url}@{branch}", text)
     for old in old_slugs:
         text = re.sub(rf"https://github\.com/{re.escape(old)}(?![\w-])", url, text)
+    text = re.sub(rf"{re.escape(url)}/(blob|raw)/[\w.-]+/", rf"{url}/\1/{branch}/", text)
     return text
 
 

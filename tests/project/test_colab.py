@@ -26,6 +26,35 @@ def test_every_link_to_colab_opens_a_notebook_of_this_repository():
     assert {path for _, _, path in found} == tracked
 
 
+EXERCISES = [path for path in runtime.all_notebooks() if path.parent.name == "exercises"]
+LONG = [path for path in runtime.all_notebooks() if path.stem in ("dcgan", "cyclegan") and path not in EXERCISES]
+
+
+@pytest.mark.parametrize("path", EXERCISES, ids=lambda path: path.stem)
+def test_an_exercise_says_first_how_its_work_is_kept(path):
+    top = nbformat.read(path, as_version=4).cells[0].source
+    said = top.index("first choose *File, Save a copy in Drive*")
+    assert top.index("[Open in Colab]") < said < top.index("Write your answers")
+    assert "`artefacts`" in top and [address_of_help(path)] == re.findall(r"\]\(([^\s)]+#[^\s)]+)\)", top)
+
+
+def address_of_help(path):
+    """The one address in this notebook that leads to a heading of a file of the repository."""
+    url, _, branch = stamp.repository()
+    cells = [cell.source for cell in nbformat.read(path, as_version=4).cells if cell.cell_type == "markdown"]
+    (address,) = re.findall(rf"\(({re.escape(url)}/blob/{branch}/[^\s)]+#[^\s)]+)\)", "\n".join(cells))
+    return address
+
+
+@pytest.mark.parametrize("path", EXERCISES + LONG, ids=lambda path: f"{path.parent.name}-{path.stem}")
+def test_what_a_notebook_says_of_a_lost_runtime_leads_to_a_heading_that_is_there(path):
+    page, heading = "book/troubleshooting.md", "The runtime stopped half way"
+    assert address_of_help(path) == stamp.page_link(page, heading)
+    headings = re.findall(r"^#+ (.*)$", (ROOT / page).read_text(encoding="utf-8"), re.MULTILINE)
+    assert headings.count(heading) == 1
+    assert subprocess.run(["git", "ls-files", page], cwd=ROOT, capture_output=True, text=True).stdout.strip() == page
+
+
 def test_the_runtime_is_pinned_to_the_last_digit_with_its_date():
     text = runtime.CONSTRAINTS.read_text(encoding="utf-8")
     pins = [line for line in text.splitlines() if not line.startswith("#")]

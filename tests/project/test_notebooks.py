@@ -71,10 +71,13 @@ def problems(notebook, path, size=0):
     source = "\n".join(cell.source for cell in code)
     if stamp.colab_link(path) not in notebook.cells[0].source:
         found.append("the first cell does not link this notebook on Colab (`make stamp`)")
-    if run and execute.time_said(run) not in notebook.cells[0].source.splitlines():
+    if run.get("cores") != 2:
+        found.append(f"timed on {run.get('cores', 'nobody knows how many')} CPU cores, not on 2")
+    if "cores" in run and execute.time_said(run) not in notebook.cells[0].source.splitlines():
         found.append(f"the first cell does not say the time that was recorded: {execute.time_said(run)}")
-    if run.get("cores", 2) != 2:
-        found.append(f"timed on {run['cores']} CPU cores, not on 2")
+    top = "\n".join(cell.source for cell in notebook.cells[:3] if cell.cell_type == "markdown")
+    if ("offer_gpu(" in source) == ("No GPU is needed" in top):
+        found.append("it has to offer a GPU, or to say at its top that none is needed")
     if not code or f'%pip install -q "{stamp.install_requirement()}"' not in code[0].source:
         found.append("the first code cell is not the install line (`make stamp`)")
     if not path.startswith("notebooks/exercises/"):
@@ -104,7 +107,7 @@ def test_notebook_keeps_the_rules(path):
 
 
 def test_all_notebooks_together_take_at_most_eight_minutes():
-    seconds = {path.stem: sum(read(path).metadata.get("coursekit", {}).get("seconds", [])) for path in NOTEBOOKS}
+    seconds = {path: sum(read(path).metadata["coursekit"]["seconds"]) for path in NOTEBOOKS}
     assert sum(seconds.values()) <= MAX_TOTAL_SECONDS, seconds
 
 
@@ -117,21 +120,32 @@ def test_lesson_runs_on_cuda(path):
 
 
 def test_every_lesson_that_can_use_a_gpu_offers_it():
-    offers = [path for path in NOTEBOOKS if "offer_gpu(scale=" in path.read_text(encoding="utf-8")]
-    assert offers == LESSONS_FOR_GPUS and len(offers) == 7
-    for path in offers:
+    offers = {path.stem: read(path).cells[3].source for path in NOTEBOOKS if "offer_gpu(" in path.read_text("utf-8")}
+    unasked = [name for name, cell in offers.items() if "device=None" in cell]
+    assert unasked == ["scaling"] and 'choose_device("auto")' in (ROOT / "notebooks/scaling.ipynb").read_text().replace(
+        "\\", ""
+    )
+    assert [name for name in offers if name not in unasked] == [path.stem for path in LESSONS_FOR_GPUS]
+    assert len(LESSONS_FOR_GPUS) == 7
+    for path in LESSONS_FOR_GPUS:
         code = [cell.source for cell in read(path).cells if cell.cell_type == "code"]
         trainers = re.findall(r"\b\w+Trainer\((.*?)\)(?:\.fit|$)", "\n".join(code), re.MULTILINE | re.DOTALL)
         assert trainers and all("device=DEVICE" in settings for settings in trainers), path.stem
 
 
-def test_training_in_a_folder_of_drive_goes_on_in_a_new_runtime(tmp_path, monkeypatch):
+@pytest.fixture
+def drive(monkeypatch):
+    """An imitation of Colab: what was mounted."""
+    mounted = []
+    monkeypatch.setitem(sys.modules, "google", types.ModuleType("google"))
+    colab = types.SimpleNamespace(drive=types.SimpleNamespace(mount=mounted.append))
+    monkeypatch.setitem(sys.modules, "google.colab", colab)
+    return mounted
+
+
+def test_training_in_a_folder_of_drive_goes_on_in_a_new_runtime(tmp_path, drive):
     page = (ROOT / "book" / "troubleshooting.md").read_text(encoding="utf-8")
     (cell,) = (block for block in re.findall(r"```python\n(.*?)```", page, re.DOTALL) if "google.colab" in block)
-    mounted = []
-    drive = types.SimpleNamespace(mount=mounted.append)
-    monkeypatch.setitem(sys.modules, "google", types.ModuleType("google"))
-    monkeypatch.setitem(sys.modules, "google.colab", types.SimpleNamespace(drive=drive))
     for old, new in (
         ("/content/drive/MyDrive", str(tmp_path)),
         ("fashion_mnist", "digits"),
@@ -144,9 +158,49 @@ def test_training_in_a_folder_of_drive_goes_on_in_a_new_runtime(tmp_path, monkey
         names = {}
         exec(cell.replace("epochs=25", f"max_steps={steps}, progress=False"), names)
         histories.append(names["dcgan"].history)
-    assert mounted == ["/content/drive"] * 2
+    assert drive == ["/content/drive"] * 2
     assert histories[1]["step"] == [1, 2, 3, 4, 5]
     assert histories[1]["loss_D"][:3] == histories[0]["loss_D"]
+
+
+@pytest.mark.parametrize(
+    ("lesson", "smaller", "first", "second"),
+    [
+        (
+            "dcgan",
+            {"STEPS = 500 * SCALE": "STEPS = 20", "fashion_mnist": "digits", "width=16, batch_size=64": "width=4"},
+            ["step 1", "step 5", "step 10"],
+            ["step 10", "step 20"],
+        ),
+        (
+            "cyclegan",
+            {'load_unpaired("coloured_digits")\n': '(part.take(16) for part in load_unpaired("coloured_digits"))\n'},
+            ["X", "epoch 1", "epoch 3"],
+            ["X", "epoch 3", "epoch 6", "truth"],
+        ),
+    ],
+)
+def test_a_lesson_that_was_stopped_half_way_goes_on_in_a_new_runtime(
+    lesson, smaller, first, second, tmp_path, drive, monkeypatch
+):
+    monkeypatch.setenv("TQDM_DISABLE", "1")
+    cells = [cell.source for cell in read(ROOT / "notebooks" / f"{lesson}.ipynb").cells if cell.cell_type == "code"]
+    training = [cell for cell in cells if re.search(r"\.fit\(train,|train_until\(", cell)]
+    code = [re.sub(r";$", "", cell) for cell in (cells[1], cells[2], *training)]
+    for old, new in {'None  # or "/content/drive/MyDrive': f'"{tmp_path}', **smaller}.items():
+        assert sum(old in cell for cell in code) == 1, old
+        code = [cell.replace(old, new) for cell in code]
+
+    stopped, resumed = {"sys": sys}, {"sys": sys}
+    exec("\n".join(code[: 3 if lesson == "dcgan" else 4]), stopped)
+    with pytest.warns(UserWarning, match="nothing to do"):
+        exec("\n".join(code), resumed)
+
+    assert drive == ["/content/drive"] * 2
+    assert (list(stopped["stages"]), list(resumed["stages"])) == (first, second)
+    before, after = stopped[lesson], resumed[lesson]
+    assert after.step == 2 * before.step and after.history["step"] == list(range(1, after.step + 1))
+    assert all(after.history[name][: before.step] == values for name, values in before.history.items())
 
 
 def test_every_lesson_is_in_the_book():
@@ -172,13 +226,15 @@ def good():
             f"# Demo\n\n[Open in Colab]({stamp.colab_link(PATH)})\n\nTakes about 10 seconds on 2 CPU cores.\n\n$x$"
         ),
         new.new_code_cell(install, execution_count=1),
-        new.new_code_cell("SCALE = 1\nfrom coursekit.trainers import VAETrainer", execution_count=2, outputs=[text]),
+        new.new_code_cell(
+            "SCALE = 1\nfrom coursekit.trainers import VAETrainer\noffer_gpu(10)", execution_count=2, outputs=[text]
+        ),
         new.new_code_cell(
             "figure", execution_count=3, outputs=[image], metadata={"mystnb": {"image": {"alt": "Nine round digits"}}}
         ),
         new.new_code_cell("assert True", execution_count=4),
     ]
-    notebook.metadata["coursekit"] = {"data": ["mnist"], "seconds": [1.0, 2.0, 3.0, 0.0]}
+    notebook.metadata["coursekit"] = {"cores": 2, "data": ["mnist"], "seconds": [1.0, 2.0, 3.0, 0.0]}
     sign(notebook)
     return notebook
 
@@ -262,8 +318,26 @@ def use_more_cores(notebook):
     execute.say_time(notebook)
 
 
+def forget_the_cores(notebook):
+    del notebook.metadata["coursekit"]["cores"]
+
+
+def forget_the_gpu(notebook):
+    notebook.cells[2].source = notebook.cells[2].source.replace("\noffer_gpu(10)", "")
+
+
+def contradict_itself_on_the_gpu(notebook):
+    notebook.cells[0].source += " No GPU is needed."
+
+
+def boast_of_a_gpu(notebook):
+    notebook.cells[0].source = notebook.cells[0].source.replace(
+        "on 2 CPU cores.", "on 2 CPU cores, and about 10 on a GPU (Tesla T4)."
+    )
+
+
 def forget_the_trainers(notebook):
-    notebook.cells[2].source = "SCALE = 1"
+    notebook.cells[2].source = "SCALE = 1\noffer_gpu(10)"
 
 
 def forget_the_asserts(notebook):
@@ -298,6 +372,10 @@ def test_a_good_notebook_has_no_problem(good):
         (forget_the_time, "does not say the time"),
         (flatter_the_time, "does not say the time that was recorded: Takes about 20 seconds"),
         (use_more_cores, "timed on 64 CPU cores"),
+        (forget_the_cores, "timed on nobody knows how many CPU cores"),
+        (forget_the_gpu, "has to offer a GPU"),
+        (contradict_itself_on_the_gpu, "has to offer a GPU"),
+        (boast_of_a_gpu, "does not say the time"),
         (forget_the_trainers, "no trainer"),
         (forget_the_asserts, "asserts"),
         (forget_the_scale, "SCALE"),
@@ -333,14 +411,18 @@ def run_cells(tmp_path):
 @pytest.mark.parametrize(
     ("record", "said"),
     [
-        ({"seconds": [3.0, 6.9]}, "Takes about 10 seconds on 2 CPU cores."),
-        ({"seconds": [10.0]}, "Takes about 10 seconds on 2 CPU cores."),
+        ({"seconds": [3.0, 6.9], "cores": 2}, "Takes about 10 seconds on 2 CPU cores."),
+        ({"seconds": [10.0], "cores": 2}, "Takes about 10 seconds on 2 CPU cores."),
         ({"seconds": [50.0, 10.1], "cores": 1}, "Takes about 70 seconds on 1 CPU core."),
         (
             {"seconds": [4.0], "solved_seconds": 31.5, "cores": 2},
             "Takes about 40 seconds to run with all answers in it, and 10 without, on 2 CPU cores.",
         ),
-        ({"seconds": []}, "Takes about 10 seconds on 2 CPU cores."),
+        ({"seconds": [], "cores": 2}, "Takes about 10 seconds on 2 CPU cores."),
+        (
+            {"seconds": [50.0], "cores": 2, "gpu": {"name": "Tesla T4", "seconds": 21.0}},
+            "Takes about 50 seconds on 2 CPU cores, and about 30 on a GPU (Tesla T4).",
+        ),
     ],
 )
 def test_a_notebook_says_what_was_recorded_rounded_up(good, record, said):
@@ -407,6 +489,80 @@ def test_execute_says_the_time_that_it_records(tmp_path):
     assert written.cells[0].source.splitlines()[4] == execute.time_said(record)
 
 
+GPU = {"name": "Tesla T4", "seconds": 21.0}
+# torch as a machine with a GPU has it; a tensor on the GPU leaves its trace.
+TORCH = """
+import os, sys, types
+visible = os.environ.get("CUDA_VISIBLE_DEVICES") != ""
+cuda = types.SimpleNamespace(
+    is_available=lambda: {found} and visible, get_device_name=lambda: "Tesla T4", max_memory_allocated=lambda: used
+)
+sys.modules["torch"] = types.SimpleNamespace(cuda=cuda)
+DEVICE = "cpu"
+used = 512 if DEVICE == "cuda" and {uses} else 0
+print(DEVICE, cuda.is_available())
+"""
+
+
+@pytest.fixture
+def timed(tmp_path):
+    """A lesson as committed, with this cell and these records; its path."""
+
+    def write(source, **record):
+        path = tmp_path / "lesson.ipynb"
+        notebook = nbformat.v4.new_notebook()
+        output = nbformat.v4.new_output("stream", text="cpu False\n")
+        notebook.cells = [
+            nbformat.v4.new_markdown_cell("# Demo\n\n[Open in Colab](x)\n\nWords."),
+            nbformat.v4.new_code_cell(source, outputs=[output], execution_count=1),
+        ]
+        notebook.metadata["coursekit"] = {"cores": 2, "data": [], "seconds": [33.0], **record}
+        sign(notebook)
+        execute.say_time(notebook)
+        execute.write(notebook, path)
+        return path
+
+    return write
+
+
+def test_a_run_on_a_cpu_keeps_the_time_on_a_gpu_and_sees_none(timed):
+    path = timed(TORCH.format(found=True, uses=True), gpu=GPU)
+    assert execute.main([str(path)]) == 0
+    record = read(path).metadata["coursekit"]
+    assert record["gpu"] == GPU and record["seconds"] != [33.0]
+    assert "and about 30 on a GPU (Tesla T4)." in read(path).cells[0].source
+    assert read(path).cells[1].outputs[0].text == "cpu False\n"
+
+
+def test_on_a_gpu_its_time_and_name_are_written_and_nothing_else(timed, capsys):
+    path = timed(TORCH.format(found=True, uses=True), gpu={"name": "older", "seconds": 500.0})
+    before = read(path)
+    assert execute.main(["--gpu", str(path)]) == 0
+    after = read(path)
+    assert after.metadata["coursekit"]["gpu"]["name"] == "Tesla T4"
+    assert 0 <= after.metadata["coursekit"]["gpu"]["seconds"] < 60
+    assert "Takes about 40 seconds on 2 CPU cores, and about 10 on a GPU (Tesla T4)." in after.cells[0].source
+    assert after.cells[1:] == before.cells[1:]
+    assert {**after.metadata["coursekit"], "gpu": None} == {**before.metadata["coursekit"], "gpu": None}
+    assert "on Tesla T4" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("found", "uses", "message"), [(False, True, "torch sees no GPU here"), (True, False, "puts nothing on the GPU")]
+)
+def test_no_time_on_a_gpu_is_written_where_none_was_used(timed, capsys, found, uses, message):
+    path = timed(TORCH.format(found=found, uses=uses))
+    before = path.read_bytes()
+    assert execute.main(["--gpu", str(path)]) == 1
+    assert message in capsys.readouterr().err
+    assert path.read_bytes() == before
+
+
+def test_a_record_without_its_cores_says_no_time():
+    with pytest.raises(KeyError, match="cores"):
+        execute.time_said({"seconds": [1.0]})
+
+
 def test_a_fallback_may_be_written_elsewhere_only(run_cells, tmp_path, capsys):
     fallback = LOAD.format(source="digits (embedded; mnist unavailable)")
     with pytest.raises(SystemExit):
@@ -434,7 +590,9 @@ def test_stamp_moves_everything_to_a_new_home(tmp_path):
     (tmp_path / "book").mkdir()
     (tmp_path / "book" / "index.md").write_text("git clone https://github.com/old/place\ncd place\n")
     (tmp_path / "notebooks" / "vae.ipynb").write_text(
-        '"%pip install -q \\"coursekit @ git+https://github.com/old/place@main\\""'
+        '"[Open in Colab](https://colab.research.google.com/github/old/place/blob/main/notebooks/vae.ipynb)"\n'
+        '"%pip install -q \\"coursekit @ git+https://github.com/old/place@main\\""\n'
+        '"[how](https://github.com/old/place/blob/main/book/x.md#y)", "https://github.com/old/place/raw/main/notebooks/"'
     )
 
     stamp.main(tmp_path)
@@ -445,7 +603,11 @@ def test_stamp_moves_everything_to_a_new_home(tmp_path):
     )
     assert (tmp_path / "CITATION.cff").read_text() == 'repository-code: "https://github.com/new/home"\n'
     assert (tmp_path / "book" / "index.md").read_text() == "git clone https://github.com/new/home\ncd place\n"
-    assert "git+https://github.com/new/home@trunk" in (tmp_path / "notebooks" / "vae.ipynb").read_text()
+    notebook = (tmp_path / "notebooks" / "vae.ipynb").read_text()
+    assert "git+https://github.com/new/home@trunk" in notebook
+    assert "(https://github.com/new/home/blob/trunk/book/x.md#y)" in notebook
+    assert "https://github.com/new/home/raw/trunk/notebooks/" in notebook and "old/place" not in notebook
+    assert stamp.page_link("book/x.md", "Why `x` is not y", tmp_path).endswith("/trunk/book/x.md#why-x-is-not-y")
     assert stamp.install_requirement(tmp_path) == "coursekit @ git+https://github.com/new/home@trunk"
 
 
