@@ -20,7 +20,8 @@ CARD_ALT = (
     "that a VAE decoded, each changing smoothly into the next."
 )
 SHORTEST, LONGEST = 50, 200
-TIME = "Takes about "  # as notebooks/execute.py begins what a notebook says of its time
+# As notebooks begin what they say of their time (execute.py), and of where to run them (make_exercises.py).
+OF_RUNNING = ("Takes about ", "No GPU is needed")
 GENERATED = {
     "genindex": "Every public name of coursekit in alphabetical order, with links to its documentation.",
     "search": "Search the whole course: chapters, lessons, exercises and the documentation of coursekit.",
@@ -91,7 +92,7 @@ def _description(pagename, context, doctree):
     if doctree is None:
         return ""
     paragraphs = (_words(node) for node in doctree.findall(nodes.paragraph))
-    telling = (text for text in paragraphs if len(text) >= SHORTEST and not text.startswith(TIME))
+    telling = (text for text in paragraphs if len(text) >= SHORTEST and not text.startswith(OF_RUNNING))
     return next(map(shortened, telling), "")
 
 

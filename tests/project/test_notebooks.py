@@ -120,12 +120,10 @@ def test_lesson_runs_on_cuda(path):
 
 
 def test_every_lesson_that_can_use_a_gpu_offers_it():
-    offers = {path.stem: read(path).cells[3].source for path in NOTEBOOKS if "offer_gpu(" in path.read_text("utf-8")}
-    unasked = [name for name, cell in offers.items() if "device=None" in cell]
-    assert unasked == ["scaling"] and 'choose_device("auto")' in (ROOT / "notebooks/scaling.ipynb").read_text().replace(
-        "\\", ""
-    )
-    assert [name for name in offers if name not in unasked] == [path.stem for path in LESSONS_FOR_GPUS]
+    cells = {path.stem: read(path).cells for path in NOTEBOOKS if "offer_gpu(" in path.read_text(encoding="utf-8")}
+    unasked = [name for name, (_, _, _, settings, *_) in cells.items() if "device=None" in settings.source]
+    assert unasked == ["scaling"] and 'device = choose_device("auto")' in cells["scaling"][4].source
+    assert [name for name in cells if name not in unasked] == [path.stem for path in LESSONS_FOR_GPUS]
     assert len(LESSONS_FOR_GPUS) == 7
     for path in LESSONS_FOR_GPUS:
         code = [cell.source for cell in read(path).cells if cell.cell_type == "code"]

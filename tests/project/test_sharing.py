@@ -7,6 +7,7 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 import execute
+import make_exercises
 import pytest
 import sharing
 import stamp
@@ -19,7 +20,8 @@ DESCRIBED = (
 )
 LESSON = (
     "# Lesson\n\n[Open in Colab](https://example.org)\n\n"
-    f"{execute.time_said({'seconds': [12.0], 'solved_seconds': 80.0})}\n\n"
+    f"{execute.time_said({'cores': 2, 'seconds': [12.0], 'solved_seconds': 80.0})}\n\n"
+    f"{make_exercises.KEEP.strip().format(how='https://example.org')}\n\n"
     "You train $P(Y \\mid X)$ on digits, and you compare it with what it should be. You then ask what it has learned. "
     "A third sentence goes on for so long that all three together are well over what a search engine shows of a page.\n"
 )
