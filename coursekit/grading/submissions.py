@@ -419,7 +419,7 @@ def _assemble(student, members, assignment, flags):
         "cells": tuple(code),
         "texts": {task: text for task, text in _texts(cells) if task in tasks},
         "answers": _answers(_small_json(members.get(f"{base}answers.json"), flags), tasks),
-        "artefacts": _artefacts(members, base, tasks, flags),
+        "artefacts": _artefacts(members, base, assignment, flags),
     }
 
 
@@ -545,10 +545,13 @@ def _answers(stored, tasks):
     }
 
 
-def _artefacts(members, base, tasks, flags):
+def _artefacts(members, base, assignment, flags):
+    """Weights by task: as `submit` packs them, or the files of `save_artefact` handed in beside the notebook."""
     artefacts = {}
-    for task in tasks:
-        member = members.get(f"{base}artefacts/{task}.safetensors")
+    for task in assignment.tasks:
+        kept = f"{assignment.name}-{task}"
+        names = (f"{base}{name}.safetensors" for name in (f"artefacts/{task}", f"artefacts/{kept}", kept))
+        member = next(filter(None, map(members.get, names)), None)
         if member is None:
             continue
         try:

@@ -9,6 +9,7 @@ from types import SimpleNamespace
 import pytest
 
 from coursekit.errors import CoursekitError
+from coursekit.exercises.submission import write_artefact
 from coursekit.grading import submissions
 from coursekit.grading.submissions import Found, canonical_id, find_submissions, read_roster, read_submission
 
@@ -155,6 +156,18 @@ def test_an_unpacked_zip_and_one_with_a_folder_inside_are_read_the_same(tmp_path
     folder = read(tmp_path / "ada")
     assert packed.cells == folder.cells == (SETUP, KL)
     assert packed.artefacts == folder.artefacts == {"decoder": b"weights"}
+
+
+@pytest.mark.parametrize("beside", ["artefacts", "."])
+def test_weights_that_were_kept_for_handing_in_are_found_beside_the_notebook(tmp_path, monkeypatch, beside):
+    folder = tmp_path / "ada"
+    folder.mkdir()
+    (folder / "vae-ada.ipynb").write_bytes(as_bytes(notebook()))
+    monkeypatch.chdir(tmp_path)
+    kept = write_artefact("vae", "decoder", b"weights")
+    (folder / beside).mkdir(exist_ok=True)
+    kept.rename(folder / beside / kept.name)
+    assert read(folder).artefacts == {"decoder": b"weights"}
 
 
 def test_a_zip_in_a_folder_is_read(tmp_path):
