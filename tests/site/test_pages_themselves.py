@@ -119,6 +119,11 @@ def test_a_table_s_line_of_origin_agrees_with_the_page_of_origins(soups):
 # -- how to cite -----------------------------------------------------------------------------------
 
 
+def test_the_keyboard_goes_through_a_page_in_the_order_of_its_text(soups):
+    for page, soup in soups.items():
+        assert {int(node["tabindex"]) for node in soup.select("[tabindex]")} <= {0, -1}, page
+
+
 def test_every_page_leads_to_the_page_on_citing(soups):
     framed = {page: soup for page, soup in soups.items() if soup.select_one(".bd-footer-content")}
     assert set(soups) - set(framed) <= {"404.html"}
