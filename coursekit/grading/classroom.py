@@ -218,7 +218,7 @@ class Classroom:
         for trial in range(TRIALS):
             try:
                 marked = mark(
-                    submission, self.key, self.secret, self.open_session, allow_reference=allowed, sandbox=self.sandbox
+                    submission, self.key, self.secret, self._open, allow_reference=allowed, sandbox=self.sandbox
                 )
                 self._in_a_row = 0
                 return marked
@@ -233,6 +233,13 @@ class Classroom:
                 if self._in_a_row >= MAX_IN_A_ROW:
                     raise
                 return None
+
+    def _open(self, numbers, allow_reference):
+        session = self.open_session(numbers, allow_reference)
+        # Looked at afterwards: a session of before the stop is ended by it, and one of after it is seen here.
+        if self._stop.is_set():
+            raise SandboxUnavailable("the grader is stopping")
+        return session
 
     def _ungraded(self, found, submission):
         tasks = {

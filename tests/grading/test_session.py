@@ -357,7 +357,7 @@ def test_a_fork_bomb_is_limited_and_dies(notebook):
 IN_A_CONTAINER = """
 from coursekit.grading.sandbox import limits_processes
 from coursekit.grading.session import Limits, Sandboxes
-forks = "import os, time\\nfor _ in range(500):\\n    if os.fork() == 0:\\n        time.sleep(1000)\\ntime.sleep(1000)"
+forks = "import os, time\\nfor child in range(501):\\n    if child == 500 or os.fork() == 0:\\n        time.sleep(1000)"
 with Sandboxes(template=False, limits=Limits(cell=60)) as sandboxes, sandboxes.session({}) as one:
     results = [result.status for result in one.run(["def kept(): return 1", forks])]
     print(limits_processes(), results, one.subject("kept")())

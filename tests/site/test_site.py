@@ -43,13 +43,15 @@ CUT_OFF = """() => {
 # WCAG 2 contrast of every visible piece of text in the article against what is painted behind it.
 LOW_CONTRAST = """() => {
     const canvas = document.createElement('canvas').getContext('2d', {willReadFrequently: true});
-    const rgba = colour => {
+    const known = {};
+    const painted = colour => {
         canvas.clearRect(0, 0, 1, 1);
         canvas.fillStyle = colour;
         canvas.fillRect(0, 0, 1, 1);
         const [r, g, b, a] = canvas.getImageData(0, 0, 1, 1).data;
         return [r, g, b, a / 255];
     };
+    const rgba = colour => [...(known[colour] ??= painted(colour))];
     const over = (top, under) => top.slice(0, 3).map((c, i) => c * top[3] + under[i] * (1 - top[3]));
     const background = node => {
         const layers = [];
@@ -65,8 +67,8 @@ LOW_CONTRAST = """() => {
     const walker = document.createTreeWalker(document.querySelector('article, main, body'), NodeFilter.SHOW_TEXT);
     while (walker.nextNode()) {
         const node = walker.currentNode.parentElement;
-        if (!walker.currentNode.textContent.trim() || !node.checkVisibility({visibilityProperty: true, opacityProperty: true})) continue;
-        if (node.closest('script, style, mjx-assistive-mml, .headerlink')) continue;
+        if (!walker.currentNode.textContent.trim() || node.closest('script, style, mjx-assistive-mml, .headerlink')) continue;
+        if (!node.checkVisibility({visibilityProperty: true, opacityProperty: true})) continue;
         const style = getComputedStyle(node);
         const under = background(node);
         const colour = rgba(style.color);
