@@ -546,7 +546,7 @@ def _answers(stored, tasks):
 
 
 def _artefacts(members, base, assignment, flags):
-    """Weights by task: as `submit` packs them, or the files of `save_artefact` handed in beside the notebook."""
+    """Weights by task: as `submit` packs them, or the files of `write_artefact` handed in beside the notebook."""
     artefacts = {}
     for task in assignment.tasks:
         kept = f"{assignment.name}-{task}"
