@@ -43,12 +43,12 @@ class Sessions:
     def __init__(self, assignment, sandbox="bwrap", limits=None):
         names = [name for task in assignment.tasks.values() for name in getattr(task, "implementations", ())]
         self.limits = limits or Limits()
-        self._make = lambda: _Stoppable(tuple(dict.fromkeys(names)), sandbox=sandbox, limits=self.limits)
+        self._make = lambda: Sandboxes(tuple(dict.fromkeys(names)), sandbox=sandbox, limits=self.limits)
         self._own, self._all, self._lock = threading.local(), [], threading.Lock()
 
     def __call__(self, numbers, allow_reference):
         """A `Session` with these numbers, a context manager."""
-        if not hasattr(self._own, "sandboxes") or self._own.sandboxes.stopped:
+        if not hasattr(self._own, "sandboxes") or self._own.sandboxes.closed:
             self._own.sandboxes = self._make()
             with self._lock:
                 self._all.append(self._own.sandboxes)
@@ -58,20 +58,7 @@ class Sessions:
         """End all sandboxes, those in use too."""
         with self._lock:
             while self._all:
-                self._all.pop().stop()
-
-
-class _Stoppable(Sandboxes):
-    stopped = False
-
-    def open(self, allow_reference=False):
-        if self.stopped:
-            raise SandboxUnavailable("the grader is stopping")
-        return super().open(allow_reference)
-
-    def stop(self):
-        self.stopped = True
-        self.close()
+                self._all.pop().close()
 
 
 class Interrupted(CoursekitError):

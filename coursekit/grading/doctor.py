@@ -161,6 +161,7 @@ def _template_trouble():
     try:
         template = Template(make_tree(), Limits())
         try:
+            template.wait()
             template.fork().kill()
         finally:
             template.close()

@@ -257,6 +257,14 @@ class Process:
         self.pid = popen.pid if popen else _pid_of(pidfd)
         self._watched = 0.0
 
+    def words(self):
+        """What a program that would not start said, shortened."""
+        try:
+            said = os.read(self.popen.stderr.fileno(), 2000)
+        except (OSError, ValueError, AttributeError):  # without a program, or killed by another thread
+            return ""
+        return " ".join(said.decode("utf-8", "replace").split())[-500:]
+
     def watch(self):
         """Kill it and raise SandboxKilled if its processes are too many, or take too much memory together.
 
@@ -532,15 +540,6 @@ def _can_mount():
     return False
 
 
-def words_of(popen):
-    """What a program that would not start said, shortened."""
-    try:
-        said = os.read(popen.stderr.fileno(), 2000)
-    except (OSError, ValueError):
-        return ""
-    return " ".join(said.decode("utf-8", "replace").split())[-500:]
-
-
 def trial(tree, mode, limits):
     """Try whether a sandbox's walls can be built here, without torch: quick.
 
@@ -554,7 +553,7 @@ def trial(tree, mode, limits):
         process.sock.settimeout(START_SECONDS)
         if process.sock.recv(1) != b"T":
             process.popen.wait(10)
-            raise SandboxUnavailable(words_of(process.popen) or "its walls cannot be built")
+            raise SandboxUnavailable(process.words() or "its walls cannot be built")
     except (OSError, subprocess.TimeoutExpired) as error:
         raise SandboxUnavailable(str(error)) from None
     finally:
@@ -562,23 +561,31 @@ def trial(tree, mode, limits):
 
 
 class Template:
-    """A sandbox that has imported torch and forks a walled-off child for each student.
+    """A sandbox that imports torch and forks a walled-off child for each student.
 
     Raises
     ------
     SandboxUnavailable
-        Where the machine does not let a sandbox build further walls inside. Then each student gets a sandbox alone,
-        which is as safe, and slower by the import of torch.
     """
 
     def __init__(self, tree, limits):
         self.limits = limits
         self.process = start(tree, "bwrap", limits, "template")
-        self.process.sock.settimeout(START_SECONDS)
+
+    def wait(self):
+        """Return when torch is imported.
+
+        Raises
+        ------
+        SandboxUnavailable
+            The machine does not let a sandbox build further walls inside. Then each student gets a sandbox alone, which
+            is as safe, and slower by the import of torch.
+        """
         try:
+            self.process.sock.settimeout(START_SECONDS)
             if self.process.sock.recv(1) == b"T":
                 return
-            said = words_of(self.process.popen)
+            said = self.process.words()
         except OSError as error:
             said = str(error)
         self.close()

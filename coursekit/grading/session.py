@@ -24,7 +24,7 @@ from coursekit.grading.faults import (
     StudentError,
 )
 from coursekit.grading.remote import Remote
-from coursekit.grading.sandbox import START_SECONDS, Limits, Template, start, words_of
+from coursekit.grading.sandbox import START_SECONDS, Limits, Template, start
 from coursekit.grading.stripped import make_tree
 from coursekit.grading.wire import Channel, Held, Late, WireError, encode
 
@@ -88,18 +88,21 @@ class Sandboxes:
     limits : Limits
     template : bool
         Fork students from a sandbox that has imported torch, where the machine lets it.
-    ahead : bool
-        Without a template: start the next student's sandbox while this one's is in use.
+
+    Attributes
+    ----------
+    closed : bool
+        Whether it was closed: no sandbox is opened then.
     """
 
-    def __init__(self, implementations=(), *, sandbox="bwrap", limits=None, template=True, ahead=False):
+    def __init__(self, implementations=(), *, sandbox="bwrap", limits=None, template=True):
         self.implementations, self.sandbox = tuple(implementations), sandbox
         self.limits = limits or Limits()
-        self.ahead = ahead
         self.has_template = template and sandbox == "bwrap"
-        self._trees, self._templates, self._next = {}, {}, {}
+        self._trees, self._templates = {}, {}
         self._mentions = set()
         self._in_use = set()
+        self.closed = False
 
     def __enter__(self):
         return self
@@ -125,6 +128,7 @@ class Sandboxes:
         process = self._new(allow_reference)
         self._in_use.add(process)
         try:
+            self._require_open()
             return process, self._warm(process)
         except SandboxUnavailable:
             self.end(process)
@@ -141,47 +145,58 @@ class Sandboxes:
         self._mentions.update(name for name, pattern in WARMED.items() if pattern.search(text))
 
     def close(self):
-        """End everything, sandboxes in use too."""
+        """End everything, sandboxes in use too, for good. From any thread, while another one opens a sandbox too."""
+        self.closed = True
         for process in list(self._in_use):
             self.end(process)
         for tree in list(self._templates):
             self._drop_template(tree)
-        while self._next:
-            self._next.popitem()[1].kill()
+
+    def _require_open(self):
+        """Raise SandboxUnavailable if `close` was called.
+
+        Asked after something that it should have ended is noted: then either `close` has seen it, or this sees `close`.
+        """
+        if self.closed:
+            raise SandboxUnavailable("the grader is stopping")
 
     def _new(self, allow_reference):
+        self._require_open()
         if allow_reference not in self._trees:
             self._trees[allow_reference] = make_tree(() if allow_reference else self.implementations)
         tree = self._trees[allow_reference]
         if self.has_template:
             for _ in range(2):  # a template may have died
                 try:
-                    if tree not in self._templates:
-                        self._templates[tree] = Template(tree, self.limits)
-                    return self._templates[tree].fork(self._mentions)
+                    return self._template(tree).fork(self._mentions)
                 except SandboxUnavailable:
                     self._drop_template(tree)
+                    self._require_open()
             self.has_template = False
-        process = self._next.pop(tree, None) or start(tree, self.sandbox, self.limits)
-        if self.ahead:
-            self._next[tree] = start(tree, self.sandbox, self.limits)
-        return process
+        return start(tree, self.sandbox, self.limits)
+
+    def _template(self, tree):
+        template = self._templates.get(tree)
+        if template is None:
+            template = self._templates[tree] = Template(tree, self.limits)
+            self._require_open()
+            template.wait()
+        return template
 
     def _drop_template(self, tree):
-        if tree in self._templates:
-            self._templates.pop(tree).close()
+        template = self._templates.pop(tree, None)
+        if template:
+            template.close()
 
     def _warm(self, process):
-        channel = Channel(process.sock)
         try:
+            channel = Channel(process.sock)
             if channel.receive(time.monotonic() + START_SECONDS) == {"ready": True}:
                 return channel
             said = ""
-        except WireError as error:
+        except (WireError, OSError) as error:
             said = str(error)
-        if process.popen:
-            said = words_of(process.popen) or said
-        raise SandboxUnavailable(f"the sandbox does not start: {said}")
+        raise SandboxUnavailable(f"the sandbox does not start: {process.words() or said}")
 
 
 class Session:

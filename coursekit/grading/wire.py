@@ -426,16 +426,16 @@ class Channel:
         return got
 
     def _wait(self, event, deadline, watch):
-        poll = select.poll()
-        try:
-            poll.register(self.sock, event)
-        except ValueError:
-            raise Closed("closed") from None
         while True:
             left = deadline - time.monotonic()
             if left <= 0:
                 raise Late("late")
             if watch:
                 watch()
+            poll = select.poll()
+            try:  # every time: another thread may have closed it, and its number be another file's
+                poll.register(self.sock, event)
+            except ValueError:
+                raise Closed("closed") from None
             if poll.poll(min(left, 0.25 if watch else 60.0) * 1000):
                 return

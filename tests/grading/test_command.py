@@ -247,15 +247,19 @@ def test_ctrl_c_keeps_what_is_graded_and_leaves_nothing_running(run, tmp_path):
     # A shell's background job ignores Ctrl-C, and so would what it starts.
     heeds = functools.partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
     grader = subprocess.Popen(command_line, stderr=subprocess.PIPE, start_new_session=True, preexec_fn=heeds)
-    said = b""
-    while b"1/2" not in said:
-        block = os.read(grader.stderr.fileno(), 1000)
-        assert block, said
-        said += block
-    below = Path(f"/proc/{grader.pid}/task")
-    children = [int(pid) for path in below.glob("*/children") for pid in path.read_text().split()]
-    grader.send_signal(signal.SIGINT)
-    _, rest = grader.communicate(timeout=20)  # well before the limit of the cell
+    with grader:
+        try:
+            said = b""
+            while b"1/2" not in said:
+                block = os.read(grader.stderr.fileno(), 1000)
+                assert block, said
+                said += block
+            below = Path(f"/proc/{grader.pid}/task")
+            children = [int(pid) for path in below.glob("*/children") for pid in path.read_text().split()]
+            grader.send_signal(signal.SIGINT)
+            _, rest = grader.communicate(timeout=20)  # well before the limit of the cell
+        finally:
+            grader.kill()
     assert grader.returncode == 130, rest
     assert b"interrupted after 1 of 2" in rest
     assert children and not [pid for pid in children if Path(f"/proc/{pid}").exists()]

@@ -2,12 +2,14 @@
 
 import gc
 import json
+import operator
 import os
 import resource
 import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from pathlib import Path
 
@@ -695,7 +697,7 @@ def test_without_a_template_each_student_gets_a_sandbox_alone(monkeypatch):
         raise SandboxUnavailable("no")
 
     monkeypatch.setattr(session, "Template", refuse)
-    with Sandboxes(limits=QUICK, ahead=True) as sandboxes:
+    with Sandboxes(limits=QUICK) as sandboxes:
         with sandboxes.session({}) as one:
             assert one.run(["import os\ny = os.getpid()"]) == [OK] and one.value("y") == 1
         assert not sandboxes.has_template
@@ -717,6 +719,32 @@ def test_closing_ends_sessions_in_use(sandboxes):
         with pytest.raises(Fault):
             one.ask("defined", name="x")
         one.__exit__()
+
+
+@pytest.mark.parametrize(
+    ("what", "template"), [("Template", True), ("Template.wait", True), ("Template.fork", True), ("start", False)]
+)
+def test_closing_ends_what_another_thread_is_just_starting(what, template, monkeypatch):
+    """`close` comes in the middle of `what`, after which it ends no process that it did not see."""
+    own, pids = Sandboxes((KL,), limits=QUICK, template=template), []
+    original = operator.attrgetter(what)(session)
+
+    def closing(*args):
+        if what == "Template.wait":  # the import of torch, seconds long: the process is there from the beginning
+            pids.append(args[0].process.pid)
+            threading.Timer(0.2, own.close).start()
+            return original(*args)
+        started = original(*args)
+        pids.append(getattr(started, "process", started).pid)
+        own.close()
+        return started
+
+    monkeypatch.setattr(f"coursekit.grading.session.{what}", closing)
+    with pytest.raises(SandboxUnavailable, match="stopping"):
+        own.open()
+    with pytest.raises(SandboxUnavailable, match="stopping"):
+        own.open()
+    assert len(pids) == 1 and not is_running(pids[0])
 
 
 def memory():
