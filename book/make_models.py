@@ -1,6 +1,6 @@
 """Make the models that run in the pages of the website, and what these show beside them.
 
-    python book/make_models.py            # from notebooks/checkpoints/
+    python book/make_models.py            # from the runs in notebooks/checkpoints/
     python book/make_models.py --train    # after training the VAE anew: some minutes on one core
 
 Writes ONNX, codes of held-out digits and held-out emoji to book/_extra/models/, and to models.json there where each
@@ -12,27 +12,23 @@ import hashlib
 import json
 import sys
 import unicodedata
-from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 
+import onnxruntime
 import torch
 from PIL import Image
-from safetensors.torch import load_file
 
-from coursekit import checkpoints
 from coursekit.data import load_images, load_unpaired
 from coursekit.data.emoji import emoji_rows
 from coursekit.data.emoji_index import codepoints
-from coursekit.export import OPSET, TOLERANCE, UnitRange, export_onnx, to_onnx
-from coursekit.networks.cyclegan import ResnetGenerator
-from coursekit.networks.dcgan import DCGANGenerator
+from coursekit.export import OPSET, TOLERANCE, export_onnx
 from coursekit.trainers import VAETrainer
 
 BOOK = Path(__file__).resolve().parent
 ROOT = BOOK.parent
 sys.path.append(str(BOOK / "results"))
-from record import load, provenance  # noqa: E402
+from record import keep_run, load, provenance  # noqa: E402
 
 CHECKPOINTS = ROOT / "notebooks" / "checkpoints"
 MODELS = BOOK / "_extra" / "models"
@@ -42,6 +38,7 @@ VAE = dict(latent_dim=2, hidden=(160, 80, 40), epochs=20, seed=0)
 CODES = 1500
 # One row of the held-out emoji each, chosen because 32 pixels show well what they are.
 EMOJI = ("1f31d", "1f335", "1f33b", "1f352", "1f353", "1f354")
+RUNS = {"vae-digits": "mnist", "dcgan-emoji": "emoji", "cyclegan-emoji": "emoji"}  # and what each was trained on
 LICENCES = {
     "mnist": "MNIST: Yann LeCun and Corinna Cortes, CC BY-SA 3.0",
     "emoji": "Noto Emoji: Google, Apache License 2.0, https://github.com/googlefonts/noto-emoji",
@@ -52,65 +49,20 @@ def train():
     """The VAE whose two codes the reader moves."""
     made = provenance(f"{COMMAND} --train", ("mnist",)) | {"seed": VAE["seed"], "settings": VAE}
     trainer, path = VAETrainer(**VAE, device="cpu"), CHECKPOINTS / "vae-digits.safetensors"
-    trainer.fit(load_images("mnist"), progress=False).save(path)
-    # Without what only a resumed run needs, a third of the size; it is still a run.
-    tensors, description = checkpoints.read(path)
-    weights = {name: value for name, value in tensors.items() if name.startswith("network/")}
-    checkpoints.write(path, weights, description)
+    keep_run(trainer.fit(load_images("mnist"), progress=False), path)
     return made | {"held_out": trainer.evaluate(load_images("mnist", "test"))}
 
 
-def vae():
-    """The run as it was saved."""
-    return VAETrainer.load(CHECKPOINTS / "vae-digits.safetensors", device="cpu", precision="32-true")
-
-
-def dcgan():
-    """G of noise (n, 64), images in [0, 1]."""
-    G = DCGANGenerator(noise_dim=64, image_shape=(3, 32, 32), width=24)
-    G.load_state_dict(_weights("dcgan-emoji"))
-    return UnitRange(G, inputs=False).eval()
-
-
-def cyclegan(name):
-    """G or F, of images in [0, 1]."""
-    network = ResnetGenerator((3, 32, 32), width=16, blocks=2)
-    network.load_state_dict({key[2:]: value for key, value in _weights("cyclegan-emoji").items() if key[0] == name})
-    return UnitRange(network, inputs=True).eval()
-
-
-def _weights(name):
-    """Kept in half precision."""
-    weights = load_file(CHECKPOINTS / f"{name}.safetensors")
-    return {key: value.float() if value.is_floating_point() else value for key, value in weights.items()}
-
-
-# By name: the checkpoint, its data, and for each ONNX file what torch computes, the shape of a row, the names.
-GRAPHS = {
-    "vae-digits": ("mnist", {"vae-digits": (lambda: vae().decode, (2,), ("z", "image"))}),
-    "dcgan-emoji": ("emoji", {"dcgan-emoji": (dcgan, (64,), ("z", "image"))}),
-    "cyclegan-emoji": (
-        "emoji",
-        {
-            f"cyclegan-emoji-{name}": (partial(cyclegan, name), (3, 32, 32), ("image", "translation"))
-            for name in ("G", "F")
-        },
-    ),
-}
-
-
-def write_graphs():
-    export_onnx(CHECKPOINTS / "vae-digits.safetensors", MODELS / "vae-digits.onnx")
-    for _, graphs in GRAPHS.values():
-        for name, (module, shape, names) in graphs.items():
-            if name != "vae-digits":
-                (MODELS / f"{name}.onnx").write_bytes(to_onnx(module(), shape, names=names))
+def export():
+    """By run, the ONNX files that `coursekit export` makes of it."""
+    return {name: export_onnx(CHECKPOINTS / f"{name}.safetensors", MODELS / f"{name}.onnx") for name in RUNS}
 
 
 def write_codes():
     """Where the encoder puts held-out digits."""
     held_out = load_images("mnist", "test").take(CODES)
-    mu, _ = vae().encode(held_out.images)
+    vae = VAETrainer.load(CHECKPOINTS / "vae-digits.safetensors", device="cpu", precision="32-true")
+    mu, _ = vae.encode(held_out.images)
     content = {
         "of": f"the first {CODES:,} test images of MNIST",
         "points": [[round(value, 3) for value in row] for row in mu.tolist()],
@@ -146,6 +98,12 @@ def _file(path):
     return {"file": name, "bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
 
 
+def _graph(path):
+    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    (given,), (made,) = session.get_inputs(), session.get_outputs()
+    return _file(path) | {"input": given.name, "shape": given.shape, "output": made.name}
+
+
 def main(argv=None):
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--train", action="store_true", help="train the VAE anew")
@@ -160,7 +118,7 @@ def main(argv=None):
     }
     exported = provenance(COMMAND)
     exported["versions"] |= {name: version(name) for name in ("onnx", "onnxscript", "onnxruntime")}
-    write_graphs()
+    exports = export()
     write_codes()
     record = {
         "exported": exported,
@@ -171,12 +129,9 @@ def main(argv=None):
                 "made": origins[name],
                 "licence_of_data": LICENCES[data],
                 "safetensors": _file(CHECKPOINTS / f"{name}.safetensors"),
-                "onnx": [
-                    _file(MODELS / f"{graph}.onnx") | {"input": names[0], "shape": ["n", *shape], "output": names[1]}
-                    for graph, (_, shape, names) in graphs.items()
-                ],
+                "onnx": [_graph(path) for path in exports[name]],
             }
-            for name, (data, graphs) in GRAPHS.items()
+            for name, data in RUNS.items()
         },
         "codes": _file(MODELS / "vae-digits.json"),
         "emoji": {"licence": LICENCES["emoji"], "held_out": True, "files": write_emoji()},

@@ -11,7 +11,7 @@ from coursekit.checkpoints import whole_or_not_at_all
 from coursekit.errors import ExportError
 from coursekit.trainers import CycleGANTrainer, DCGANTrainer, GANTrainer, VAETrainer, load_trainer
 
-__all__ = ["OPSET", "TOLERANCE", "UnitRange", "export_onnx", "to_onnx"]
+__all__ = ["OPSET", "TOLERANCE", "export_onnx", "to_onnx"]
 
 OPSET = 18
 TOLERANCE = 1e-5
@@ -120,7 +120,7 @@ class _Decoder(nn.Module):
         return decoded.sigmoid() if self.bernoulli else decoded.clamp(0, 1)
 
 
-class UnitRange(nn.Module):
+class _UnitRange(nn.Module):
     """A network that sees and gives images in [-1, 1], for images in [0, 1].
 
     Parameters
@@ -146,13 +146,13 @@ def _graphs(trainer, run):
     if isinstance(trainer, (GANTrainer, DCGANTrainer)):
         G, of_points = trainer.generator, len(trainer.data_spec.image_shape) == 1
         if trainer.data_range == "symmetric" and not of_points:
-            G = UnitRange(G, inputs=False)
+            G = _UnitRange(G, inputs=False)
         names = ("z", "points" if of_points else "image")
         return {"": (G, (trainer.config.noise_dim,), names, trainer.generate)}
     if isinstance(trainer, CycleGANTrainer):
         return {
             f"-{name}": (
-                UnitRange(trainer.predictor(name), inputs=True),
+                _UnitRange(trainer.predictor(name), inputs=True),
                 trainer.data_spec.image_shape,
                 ("image", "translation"),
                 lambda images, to=to: trainer.translate(images, to=to),

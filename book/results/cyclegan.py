@@ -6,7 +6,7 @@
 emoji of 2020, batches of 4 for 8 epochs, with a learning rate of 0.0006 that falls over the second half: minutes of
 one CPU core for each run, where the paper has 200 epochs. Batches above 1 run faster on a CPU. The full model and the
 ceiling have three seeds, the ablations one. A run is saved every 100 steps under `book/results/runs/` and goes on
-from there. Seed 0 of the full model writes G and F, in half precision, to
+from there. Seed 0 of the full model is kept, in half precision, as
 notebooks/checkpoints/cyclegan-emoji.safetensors.
 *Message*: digits in random hues on one side and grey ones on the other. *Halving*: the factor of one half in the
 loss of the discriminators, under Adam.
@@ -20,8 +20,7 @@ from pathlib import Path
 
 import torch
 from matplotlib.figure import Figure
-from record import main
-from safetensors.torch import save_file
+from record import keep_run, main
 from torch.nn.functional import softplus
 
 from coursekit.data import load_images, load_unpaired, to_float
@@ -73,7 +72,7 @@ def run(case, seed, smoke=False):
         return scores(translated_by(supervised(seed, smoke)))
     trainer = trained(case, seed, smoke)
     if (case, seed) == ("full", 0) and not smoke:
-        keep(trainer)
+        keep_run(trainer, CHECKPOINT, half=True)
     return scores(trainer.translate(emoji("test")[0])) | steganography(trainer)
 
 
@@ -142,17 +141,6 @@ def supervised(seed, smoke=False):
 @torch.no_grad()
 def translated_by(G):
     return torch.cat([(G(2 * part - 1) + 1) / 2 for part in emoji("test")[0].split(64)])
-
-
-def keep(trainer):
-    """G and F for the lesson."""
-    CHECKPOINT.parent.mkdir(parents=True, exist_ok=True)
-    weights = {
-        f"{name}.{key}": value.half().contiguous()
-        for name in ("G", "F")
-        for key, value in trainer.networks[name].state_dict().items()
-    }
-    save_file(weights, CHECKPOINT, metadata={"command": "python book/results/cyclegan.py"})
 
 
 # -- the hidden message ------------------------------------------------------------------------------

@@ -2,8 +2,8 @@
 
     python book/results/dcgan_emoji.py
 
-Trains on 862 colour images of 32 x 32; the 216 others judge. Seed 0 of the case `emoji` writes the weights of
-its generator, in half precision, to notebooks/checkpoints/dcgan-emoji.safetensors.
+Trains on 862 colour images of 32 x 32; the 216 others judge. Seed 0 of the case `emoji` is kept, in half
+precision, as notebooks/checkpoints/dcgan-emoji.safetensors.
 """
 
 import sys
@@ -12,8 +12,7 @@ from pathlib import Path
 
 import torch
 from dcgan import Judge, path_rows
-from record import main
-from safetensors.torch import save_file
+from record import keep_run, main
 
 from coursekit.data import ImageSet, load_images, to_float
 from coursekit.metrics import frechet_distance_of, memorisation_ratio, nearest_neighbours
@@ -82,12 +81,7 @@ def measures(images, smoke):
 def quality(seed, smoke):
     trainer = trained(seed, smoke)[0]
     if seed == 0 and not smoke:
-        CHECKPOINT.parent.mkdir(parents=True, exist_ok=True)
-        weights = {
-            name: (value.half() if value.is_floating_point() else value).contiguous()
-            for name, value in trainer.generator.state_dict().items()
-        }
-        save_file(weights, CHECKPOINT, metadata={"command": "python book/results/dcgan_emoji.py"})
+        keep_run(trainer, CHECKPOINT, half=True)
     return measures(trainer.sample(len(data()[1]), seed=seed), smoke)
 
 

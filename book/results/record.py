@@ -106,6 +106,20 @@ def main(chapter, run, *, cases, seeds=(0, 1, 2), data=("mnist",), folder=None, 
             print(f"{case} seed {seed}: {metrics} in {seconds:.0f} s", flush=True)
 
 
+def keep_run(trainer, path, *, half=False):
+    """Save a run without what only training on needs, in half precision or as it is; `load_trainer` opens it."""
+    from coursekit import checkpoints
+
+    trainer.save(path)
+    tensors, description = checkpoints.read(path)
+    weights = {
+        name: value.half() if half and value.is_floating_point() else value
+        for name, value in tensors.items()
+        if name.startswith(("network/", "average/"))
+    }
+    checkpoints.write(path, weights, description)
+
+
 def load(chapter, folder=None):
     """The record of a chapter, as `main` left it."""
     return json.loads((Path(folder or Path(__file__).parent) / f"{chapter}.json").read_text(encoding="utf-8"))

@@ -8,10 +8,11 @@ from pathlib import Path
 
 import make_models
 import numpy as np
-import onnxruntime
 import pytest
-import torch
+from _models import PREDICTIONS, inputs, predict, session
 from PIL import Image
+
+from coursekit.trainers import VAETrainer
 
 ROOT = Path(__file__).resolve().parents[2]
 MODELS = ROOT / "book" / "_extra" / "models"
@@ -51,7 +52,7 @@ def test_every_file_that_is_served_is_recorded(record):
 
 
 def test_each_model_says_what_made_it(record):
-    assert set(record["models"]) == set(make_models.GRAPHS)
+    assert set(record["models"]) == set(make_models.RUNS)
     for made in (record["exported"], *(model["made"] for model in record["models"].values())):
         assert re.fullmatch(r"python book/(results/)?\w+\.py( --train)?", made["command"])
         assert (ROOT / made["command"].split()[1]).is_file()
@@ -64,29 +65,19 @@ def test_each_model_says_what_made_it(record):
     assert "Google, Apache License 2.0" in record["emoji"]["licence"]
 
 
-GRAPHS = {name: graph for _, graphs in make_models.GRAPHS.values() for name, graph in graphs.items()}
-
-
-@pytest.mark.parametrize("name", GRAPHS)
-def test_the_graph_computes_what_the_weights_beside_it_do(record, name):
-    module, shape, names = GRAPHS[name]
-    session = onnxruntime.InferenceSession(MODELS / f"{name}.onnx", providers=["CPUExecutionProvider"])
-    predict = module()
+@pytest.mark.parametrize("name", PREDICTIONS)
+def test_the_graph_computes_what_its_run_predicts(record, name):
     for n in (1, 4):
-        draw = torch.randn if len(shape) == 1 else torch.rand
-        x = draw(n, *shape, generator=torch.Generator().manual_seed(10 + n))
-        with torch.no_grad():
-            expected = predict(x)
-        (computed,) = session.run([names[1]], {names[0]: x.numpy()})
-        assert np.abs(computed - expected.numpy()).max() <= record["equals_torch_to"] == 1e-5
+        x = inputs(name, n, seed=10 + n)
+        (computed,) = session(name).run(None, {session(name).get_inputs()[0].name: x.numpy()})
+        assert np.abs(computed - predict(name)(x).numpy()).max() <= record["equals_torch_to"] == 1e-5
         assert 0 <= computed.min() and computed.max() <= 1 + 1e-6 and computed.std() > 0.05
 
 
-@pytest.mark.parametrize("name", GRAPHS)
+@pytest.mark.parametrize("name", PREDICTIONS)
 def test_pages_find_the_names_and_shapes_that_the_record_promises(record, name):
     (entry,) = [entry for entry in entries(record) if entry["file"].endswith(f"/{name}.onnx")]
-    session = onnxruntime.InferenceSession(MODELS / f"{name}.onnx", providers=["CPUExecutionProvider"])
-    (given,), (made,) = session.get_inputs(), session.get_outputs()
+    (given,), (made,) = session(name).get_inputs(), session(name).get_outputs()
     assert (given.name, given.shape, made.name) == (entry["input"], entry["shape"], entry["output"])
     assert re.search(rb"/(work|root|home)/|stack_trace", (MODELS / f"{name}.onnx").read_bytes()) is None
 
@@ -112,7 +103,7 @@ def test_the_codes_are_what_the_encoder_gives(split):
     codes = json.loads((MODELS / "vae-digits.json").read_text(encoding="utf-8"))
     held_out = load_images("mnist", split).take(100)
     assert codes["labels"][:100] == held_out.labels.tolist()
-    mu, _ = make_models.vae().encode(held_out.images)
+    mu, _ = VAETrainer.load(make_models.CHECKPOINTS / "vae-digits.safetensors", device="cpu").encode(held_out.images)
     assert np.abs(mu.numpy() - np.array(codes["points"][:100])).max() < 1e-3
 
 

@@ -6,10 +6,10 @@ from urllib.parse import urlsplit
 import make_models
 import pytest
 import torch
+from _models import PREDICTIONS, inputs, predict, session
 from _serving import QuietHandler, serve
 
 RUNTIME = {"ort.wasm.min.js", "ort-wasm-simd-threaded.mjs", "ort-wasm-simd-threaded.wasm"}
-GRAPHS = {name: graph for _, graphs in make_models.GRAPHS.values() for name, graph in graphs.items()}
 RUN = """async ([name, input, output, rows, shape]) => {
   ort.env.wasm.numThreads = 1;
   ort.env.wasm.wasmPaths = new URL("ort/", document.baseURI).href;
@@ -56,15 +56,12 @@ def test_what_make_installs_is_one_thread_of_webassembly_and_its_licences(runtim
     assert sum(path.stat().st_size for path in runtime.iterdir()) < 16e6
 
 
-@pytest.mark.parametrize("name", GRAPHS)
+@pytest.mark.parametrize("name", PREDICTIONS)
 def test_the_browser_computes_what_torch_does(page, name):
-    module, shape, (given, made) = GRAPHS[name]
-    draw = torch.randn if len(shape) == 1 else torch.rand
-    predict = module()
+    given, made = session(name).get_inputs()[0].name, session(name).get_outputs()[0].name
     for n in (1, 3):
-        x = draw(n, *shape, generator=torch.Generator().manual_seed(20 + n))
-        with torch.no_grad():
-            expected = predict(x)
+        x = inputs(name, n, seed=20 + n)
+        expected = predict(name)(x)
         dims, values = page.evaluate(RUN, [name, given, made, x.flatten().tolist(), list(x.shape)])
         assert tuple(dims) == tuple(expected.shape)
         assert (torch.tensor(values).reshape(expected.shape) - expected).abs().max() <= 1e-5
