@@ -5,8 +5,11 @@ import warnings
 
 import pytest
 import record
+import torch
 
+from coursekit.data import load_images
 from coursekit.errors import OfflineFallbackWarning
+from coursekit.trainers import DCGANTrainer, load_trainer
 
 
 def read(folder):
@@ -104,3 +107,16 @@ def test_an_unknown_case_is_named(tmp_path, capsys):
     with pytest.raises(SystemExit):
         run_demo(tmp_path, lambda case, seed: {"loss": 1.0}, "--cases", "c")
     assert "no such case: c" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("half", "tolerance"), [(False, 0), (True, 2e-3)])
+def test_a_run_that_is_kept_predicts_as_before_and_is_small(tmp_path, half, tolerance):
+    digits = load_images("digits").take(64)
+    trainer = DCGANTrainer(width=8, noise_dim=4, batch_size=16, ema_decay=0.9, device="cpu", seed=0)
+    trainer.fit(digits, max_steps=3, progress=False).save(tmp_path / "whole.safetensors")
+    record.keep_run(trainer, tmp_path / "kept.safetensors", half=half)
+    kept, z = load_trainer(tmp_path / "kept.safetensors", device="cpu"), torch.randn(5, 4)
+    assert (kept.generate(z) - trainer.generate(z)).abs().max() <= tolerance
+    assert kept.step == 3 and next(kept.generator.parameters()).dtype == torch.float32
+    whole, small = ((tmp_path / f"{name}.safetensors").stat().st_size for name in ("whole", "kept"))
+    assert small < (0.35 if half else 0.6) * whole

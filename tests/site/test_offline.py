@@ -62,6 +62,7 @@ def test_the_root_and_the_arrows_lead_on(folder, reader):
     page, elsewhere, errors = reader
     page.goto((folder / "index.html").as_uri())
     page.wait_for_url("**/book/index.html")
+    lay_out(page)
     page.locator("a.right-next").click()
     page.wait_for_url("**/book/notation.html")
     assert page.locator("article h1").count() == 1
