@@ -8,6 +8,7 @@ A notebook is written executed, from the chapter in `coursekit.exercises`; the e
 
 import argparse
 import json
+import math
 import sys
 import tempfile
 from importlib import import_module
@@ -36,10 +37,17 @@ No GPU is needed. On Colab, first choose *File, Save a copy in Drive*, and work 
 """
 
 RULES = """
-Write your answers where `...` stands, and run the cell after it: `check` compares them with public cases and says what it sees. Hidden cases decide the mark. A result may be right for the cases you see and wrong for others, so think of sizes and edges that are not shown. `hint()` helps in steps and costs nothing. Calling this course's own functions for what a task asks is no answer.
+Write your answers where `...` stands, and run the cell after it: `check` compares them with public cases and says what it sees. Hidden cases decide the mark. A result may be right for the cases you see and wrong for others, so think of sizes and edges that are not shown. Hints come one step at a time and cost nothing, for example `{chapter}.{task}.hint()`. Calling this course's own functions for what a task asks is no answer.
 
 The points stand at each task; together they are {points}. The last cell writes the file you hand in.
 """
+
+
+WHERE = """
+Double-click the cell below and write under its first line, `<!-- answer: {task} -->`, which must stay. You see that line only while you edit. A person reads this. Points:
+"""
+
+EXACT = 1e-6  # a number asked for within this is counted, not measured
 
 
 def chapters():
@@ -88,7 +96,7 @@ def notebook_with(chapter, answers, student=PLACEHOLDER):
             f"# Graded exercises: {_within_a_line(assignment.title)}\n\n"
             f"[Open in Colab]({stamp.colab_link(f'notebooks/exercises/{chapter}.ipynb')})\n\n"
             f"{KEEP.strip().format(how=stamp.page_link('book/troubleshooting.md', STOPPED))}\n\n"
-            f"{assignment.intro.strip()}\n\n{RULES.strip().format(points=points)}",
+            f"{assignment.intro.strip()}\n\n{RULES.strip().format(points=points, chapter=chapter, task=next(iter(assignment.tasks)))}",
         ),
         _code(
             "install",
@@ -135,16 +143,27 @@ def _task_cells(chapter, number, task, answer):
         rubric = "\n".join(f"- {points} for: {criterion}" for criterion, points in task.rubric)
         return [
             _markdown(
-                f"{task.name}-task", f"{heading}\n\n{task.prompt.strip()}\n\nA person reads this. Points:\n\n{rubric}"
+                f"{task.name}-task",
+                f"{heading}\n\n{task.prompt.strip()}\n\n{WHERE.strip().format(task=task.name)}\n\n{rubric}",
             ),
             _markdown(f"{task.name}-answer", f"<!-- answer: {task.name} -->\n\n{answer}"),
         ]
     verb = "hand_in" if task.kind == "artefact" else "check"
     return [
-        _markdown(f"{task.name}-task", f"{heading}\n\n{task.prompt.strip()}"),
+        _markdown(f"{task.name}-task", "\n\n".join([heading, task.prompt.strip(), *_demands(task)])),
         _code(f"{task.name}-answer", answer),
         _code(f"{task.name}-check", f"{chapter}.{task.name}.{verb}({task.name})"),
     ]
+
+
+def _demands(task):
+    """What the marks ask for beyond the prompt."""
+    if task.kind == "value" and task.rtol > EXACT:
+        yield f"Compute it in the cell, or give at least {math.ceil(-math.log10(task.rtol)) + 1} significant digits."
+    if task.kind == "artefact":
+        full, *others = sorted(task.thresholds.items(), reverse=True)
+        part = "".join(f", from {score:g} on {share:.0%}" for score, share in others)
+        yield f"From a score of {full[0]:g} on you get all points{part}."
 
 
 def _within_a_line(title):

@@ -240,7 +240,7 @@ $$
 - $L_{\text{cyc}}$: translated there and back, an image should be where it was. There is a term for the way from $X$ and one for the way from $Y$.
 - $L_{\text{id}}$: shown an image that is in its target domain already, a translator should leave it alone. A term for $G$ and one for $F$.
 
-Each of the four terms is a mean absolute difference, over images, channels and pixels; each $L$ is the sum of its two. The gradient of what you return must reach `G` and `F` on every way it really has. `x` and `y` may hold different numbers of images.
+Each of the four terms is a mean absolute difference, over images, channels and pixels; each $L$ is the sum of its two. The gradient of what you return must reach `G` and `F` through every term in which they occur. (Inside this function `F` is the translator and hides `torch.nn.functional`; write `nn.functional.`) `x` and `y` may hold different numbers of images.
 """,
     starter='''
 def cycle_loss(G, F, x, y, lambda_cycle, lambda_identity):
@@ -709,7 +709,7 @@ learning_rate = ValueTask(
     prompt=r"""
 A CycleGAN is trained for `epochs` epochs in all, counted 1, 2, 3, … The learning rate is `lr` at first. In the last `decay_epochs` of them it falls by the same amount from one epoch to the next: the first of these epochs already has a smaller rate, and the rate would be 0 in epoch `epochs` + 1, which is not run. So no epoch is wasted on a rate of 0.
 
-What is the rate in epoch number `epoch`? All four are in `numbers`. Assign it to `learning_rate`, to four digits or computed in the cell.
+What is the rate in epoch number `epoch`? All four are in `numbers`. Assign it to `learning_rate`.
 """,
     starter="""
 learning_rate = ...
@@ -766,7 +766,7 @@ open_solutions = TextTask(
     prompt=r"""
 $X$ and $Y$ are sets of $n$ points with uniform distributions. $G : X \to Y$ and $F : Y \to X$ may be any maps, and both discriminators are at their best.
 
-Show that the two adversarial losses together leave $n!^2$ pairs $(G, F)$, and that adding the cycle loss leaves $n!$. Then say in your own words what that means for a CycleGAN on horses and zebras: what does a cycle loss of 0 prove about a translation, and what decides which one you get? Half a page is enough. Write into the cell below, under its first line, which must stay.
+Show that the two adversarial losses together leave $n!^2$ pairs $(G, F)$, and that adding the cycle loss leaves $n!$. Then say in your own words what that means for a CycleGAN on horses and zebras: what does a cycle loss of 0 prove about a translation, and what decides which one you get? Half a page is enough.
 """,
     starter="...",
     hints=(
@@ -821,9 +821,9 @@ translator = ArtefactTask(
     prompt=r"""
 $X$ holds digits in dark, warm ink on light ground, $Y$ others in light, cool ink on dark ground: `"coloured_digits"`. Train a CycleGAN on the two sets, without a pair, and hand it in. What is scored is $G$, the translator to $Y$.
 
-The score is the retrieval accuracy on held-out digits, whose true partners are known: how often is the right one of 360 the nearest to its translation? Guessing gives 0.003, and so does leaving images as they are.
+The score is the retrieval accuracy on held-out digits, whose true partners are known: how often is the right one of 360 the nearest to its translation? Guessing gives 0.003, leaving images as they are 0.
 
-$G$ and $F$ are given: networks of a few hundred weights that see 3 × 3 pixels, so they can do little else than translate colours. That is a bias, and here it is the right one. They start from small weights, so that G is no nearer to the identity than to the negative. And keep `norm="none"`: instance norm, the default, would take from D what tells X from Y here, light and dark. The rest is yours: `lr`, `batch_size`, `lambda_cycle`, `discriminator_width`, `discriminator_layers`, and `fit`'s `max_steps`. Ten seconds of a laptop are enough.
+$G$ and $F$ are given: networks of a few hundred weights that see 3 × 3 pixels, so they can do little else than translate colours. That is a bias, and here it is the right one. They start from small weights, so that G is no nearer to the identity than to the negative. And keep `norm="none"`: instance norm, the default, takes the mean of every map away, and D has to tell light from dark without it. (The lesson's larger networks manage.) The rest is yours: `lr`, `batch_size`, `lambda_cycle`, `discriminator_width`, `discriminator_layers`, and `fit`'s `max_steps`. Ten seconds of a laptop are enough.
 """,
     starter="""
 from coursekit.data import load_unpaired
@@ -846,7 +846,7 @@ translator = ...  # a CycleGANTrainer(G=network(), F=network(), norm="none", dev
         "Look at translator.translate(x[:10]) beside x and y, with coursekit.plots.image_rows. Is the ground dark yet?",
         "The default learning rate is the paper's, for batches of one image and 200 epochs. Here a rate five times as large "
         "is fine.",
-        "No identity loss: what would it ask of G here, where everything changes?",
+        "No identity loss: what would it ask of G here, where G must be the negative on X?",
     ),
     architecture=local_translator,
     public_score=_public_score,

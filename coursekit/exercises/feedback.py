@@ -286,6 +286,8 @@ def on_value(task, value, numbers):
             text = f"{task.name}: {show(number)} is not right. It looks like this: {misconception.message}"
             return Feedback("wrong", text, number)
     text = f"{task.name}: {show(number)} is recorded. It has the right form; whether it is right, only grading tells."
+    if number == float(f"{number:.3g}") and not number.is_integer():
+        text += " If you rounded it, give more digits."
     return Feedback("recorded", text, number)
 
 

@@ -585,7 +585,7 @@ The GAN of 2014 is trained by SGD with momentum, and both settings change as it 
 
 With momentum, a steady gradient $g$ adds up: the velocity $v \leftarrow m v - \eta g$ settles, and from then on each update moves the weights by the same multiple of $-g$. Call that multiple the effective rate.
 
-Your run has 50,000 images in batches of `batch_size`, and `epochs` full epochs are done (both in `numbers`). What is the effective rate now? Assign the number to `effective_rate`, to six digits or computed in the cell.
+Your run has 50,000 images in batches of `batch_size`, and `epochs` full epochs are done (both in `numbers`). What is the effective rate now? Assign the number to `effective_rate`.
 """,
     starter="""
 effective_rate = ...

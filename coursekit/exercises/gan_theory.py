@@ -171,7 +171,7 @@ gap = ValueTask(
     title="How far is this discriminator from the best?",
     points=10,
     prompt=r"""
-There are two kinds of notes. The data have the probabilities $(a, 1 - a)$ and the generator $(b, 1 - b)$. A
+There are two kinds of banknotes. The data have the probabilities $(a, 1 - a)$ and the generator $(b, 1 - b)$. A
 discriminator that has yet to learn says $D = (d_1, d_2)$. With your `a`, `b`, `d1` and `d2` from `numbers`, what is
 $C(G) - V(D, G)$ in nats: by how much could another discriminator still raise the value against this generator?
 """,
@@ -579,7 +579,7 @@ $$
 
 and conclude that $-\log 4 \le C(G) \le 0$, with a necessary and sufficient condition for equality on either side. You
 may use that a Kullback–Leibler divergence is never negative, and zero only between equal distributions. Half a page is
-enough. Write in the cell below, in words and formulas (LaTeX between dollar signs). Say where each step comes from.
+enough, in words and formulas (LaTeX between dollar signs). Say where each step comes from.
 """,
     starter=r"""
 ...
@@ -630,8 +630,7 @@ Train a GAN whose $p_g$ comes close to $0.35\, \mathcal{N}(-1.2, 0.4^2) + 0.65\,
 `GANTrainer` and standard normal noise of one dimension. The generator is the increasing map of the chapter. It starts
 as a single hump on the left; leave it as it is in the cell. The discriminator, the losses, $k$, the learning rates and
 the number of steps are yours; ten seconds are enough. The score is $1 - \mathrm{JSD}(p_\text{data}, p_g) / \log 2$, on
-cells of width ⅛. For full points it must reach 0.98; 0.96 gives 70%, 0.92 gives 40%. (The untrained generator has
-about 0.53.)
+cells of width ⅛. The untrained generator has about 0.53.
 """,
     starter="""
 from coursekit.data import gaussian_mixture

@@ -638,7 +638,7 @@ $$
 \mathcal{L}(x) = \mathbb{E}_{q(z \mid x)}\left[ \log \frac{p(x, z)}{q(z \mid x)} \right] .
 $$
 
-Then say in your own words what follows: why $\mathcal{L}$ is a lower bound, when it is tight, and what training the encoder does for a fixed decoder. Half a page is enough. Write into the cell below, under its first line, which must stay.
+Then say in your own words what follows: why $\mathcal{L}$ is a lower bound, when it is tight, and what training the encoder does for a fixed decoder. Half a page is enough.
 """,
     starter="...",
     hints=(
