@@ -203,7 +203,9 @@ def test_a_number_is_recorded_and_never_judged(check_number, demo, kind):
     assert demo.results == {"double": "recorded"}
 
 
-@pytest.mark.parametrize(("number", "rounded"), [(0.33, True), (2e-4, True), (0.3333, False), (3.0, False), (120, False)])
+@pytest.mark.parametrize(
+    ("number", "rounded"), [(0.33, True), (2e-4, True), (0.3333, False), (3.0, False), (120, False)]
+)
 def test_a_number_of_few_digits_is_recorded_with_a_word_on_rounding(check_number, number, rounded):
     text = check_number(number)
     assert "is recorded" in text and ("If you rounded it" in text) is rounded
