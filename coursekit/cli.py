@@ -21,7 +21,13 @@ class _Group(click.Group):
 
 def _device_options(command):
     for option in (
-        click.option("--precision", default="auto", show_default=True, help="As Lightning Fabric names it."),
+        click.option(
+            "--precision",
+            type=click.Choice(["auto", "32-true", "bf16-mixed"]),
+            default="auto",
+            show_default=True,
+            help="Of the arithmetic, as Lightning Fabric names it.",
+        ),
         click.option("--device", type=click.Choice(["auto", "cpu", "cuda", "mps"]), default="auto", show_default=True),
     ):
         command = option(command)
@@ -42,8 +48,8 @@ def _data_options(command):
         click.option(
             "--data",
             metavar="NAME",
-            help="Data set to load. Default: mnist; for cyclegan coloured_digits, and a folder that holds trainA, trainB, "
-            "testA and testB is one too.",
+            help="Data set to load. Default: that of the run; of a new one mnist, for cyclegan coloured_digits. For cyclegan "
+            "a folder that holds trainA, trainB, testA and testB is one too.",
         ),
     ):
         command = option(command)
@@ -89,13 +95,13 @@ def train(
     resuming = resume and out.exists()
     if resuming and settings:
         raise click.UsageError("--set cannot change a run that is resumed; leave it out")
-    if not out.parent.is_dir():
-        raise click.UsageError(f"the folder {out.parent} of --out is not there; make it first")
+    _need_folder_of(out)
     trainer = (
         trainer_class.load(out, **options)
         if resuming
         else trainer_class(**_parse_settings(trainer_class.Config, settings), **options)
     )
+    data = data or _usual_data(trainer)
     images = _load(trainer, data, "train", root, offline, size, stream)
     trainer.fit(
         images,
@@ -125,13 +131,14 @@ def sample(run, out, n, seed, device, precision):
     from coursekit.plots import image_grid
     from coursekit.trainers import load_trainer
 
+    _need_folder_of(out)
     trainer = load_trainer(run, device=device, precision=precision)
     if not hasattr(trainer, "sample"):
         instead = "; translate pictures with it: coursekit translate" if hasattr(trainer, "translate") else ""
         raise click.UsageError(
             f"{run} is a {type(trainer).__name__} run, and that model cannot be sampled from{instead}"
         )
-    image_grid(trainer.sample(n, seed=seed)).savefig(out)
+    image_grid(trainer.sample(n, seed=seed)).savefig(out, format="png")
     click.echo(f"{out}: {n} samples, seed {seed}")
 
 
@@ -148,7 +155,6 @@ def translate(run, pictures, out, to, device, precision):
     import torch
     from torchvision.transforms.functional import to_pil_image
 
-    from coursekit.data import FolderImages
     from coursekit.trainers import load_trainer
 
     trainer = load_trainer(run, device=device, precision=precision)
@@ -157,9 +163,11 @@ def translate(run, pictures, out, to, device, precision):
     doubled = {name for name in (p.stem for p in pictures) if [p.stem for p in pictures].count(name) > 1}
     if doubled:
         raise click.UsageError(f"two pictures are called {sorted(doubled)[0]}; translate them one after the other")
-    images = FolderImages(pictures, tuple(trainer.data_spec.image_shape[1:]), "pictures", "pictures")
+    channels, *size = trainer.data_spec.image_shape
+    images = torch.stack([_picture(path, size, grey=channels == 1) for path in pictures])
+    translated = trainer.translate(images, to=to)
     out.mkdir(parents=True, exist_ok=True)
-    for picture, image in zip(pictures, trainer.translate(torch.stack(list(images)), to=to)):
+    for picture, image in zip(pictures, translated):
         to_pil_image(image).save(out / f"{picture.stem}.png")
     click.echo(f"{out}: {len(pictures)} pictures in the style of {to}")
 
@@ -195,11 +203,17 @@ def evaluate(run, data, size, root, offline, split, loss_only, classifier, n, se
     from coursekit.trainers import load_trainer
 
     trainer = load_trainer(run, device=device, precision=precision)
+    data = data or _usual_data(trainer)
     images = _load(trainer, data, split, root, offline, size)
-    if classifier and (loss_only or not hasattr(trainer, "sample")):
+    judged = hasattr(trainer, "sample") and not loss_only
+    if judged and images.labels is None:
+        raise click.UsageError(
+            f"{data} has no labels, and samples are judged by a classifier; --loss-only leaves that out"
+        )
+    if classifier and not judged:
         raise click.UsageError("--classifier judges samples, and there are none to judge")
     terms = trainer.evaluate(images)
-    truth_is_known = split == "test" and (data is None or data in ALIGNED_TEST_SETS)
+    truth_is_known = split == "test" and data in ALIGNED_TEST_SETS
     if trainer.TAKES_PAIRS and not loss_only and truth_is_known:
         terms |= evaluate_translator(trainer, images)
     report = {"run": str(run), "data": _source(images), "split": split, **terms}
@@ -208,14 +222,25 @@ def evaluate(run, data, size, root, offline, split, loss_only, classifier, n, se
         click.echo(f"{_source(images)}, {split}, {sizes} images")
         for name, value in terms.items():
             click.echo(f"{name:28} {value:.6g}")
-    if hasattr(trainer, "sample") and not loss_only:
+    if judged:
         options = dict(device=device, precision=precision)
-        splits = (load_images(data or "mnist", name, root=root, offline=offline) for name in ("train", "test"))
+        splits = (load_images(data, name, root=root, offline=offline) for name in ("train", "test"))
         report |= _judge(trainer, *splits, classifier, n, seeds, options)
         if not as_json:
             _show_measures(report)
     if as_json:
         click.echo(json.dumps(report))
+
+
+def _onnx_file(text):
+    """The file that --onnx names; None where it names none."""
+    if not text:
+        return None
+    if Path(text).is_dir():
+        raise click.UsageError(f"--onnx {text}: this is a folder; name a file in it")
+    if text.endswith(".safetensors"):
+        raise click.UsageError(f"--onnx takes the name of the file to write after it; put the run first: {text} --onnx")
+    return Path(text)
 
 
 @cli.command(cls=Command, epilog="Example: coursekit export vae.safetensors --onnx decoder.onnx")
@@ -226,6 +251,7 @@ def evaluate(run, data, size, root, offline, split, loss_only, classifier, n, se
     flag_value="",
     required=True,
     metavar="[PATH]",
+    callback=lambda context, option, value: _onnx_file(value),
     help="The format, and the file to write. Default: beside RUN, with the ending .onnx.",
 )
 def export(run, onnx):
@@ -235,7 +261,7 @@ def export(run, onnx):
     """
     from coursekit.export import TOLERANCE, export_onnx
 
-    for path in export_onnx(run, onnx or None):
+    for path in export_onnx(run, onnx):
         click.echo(f"{path}: {path.stat().st_size / 1e6:.2f} MB, equals torch to {TOLERANCE:g}")
 
 
@@ -255,10 +281,45 @@ def _load(trainer, data, split, root, offline, size, stream=False):
     from coursekit.data import load_images, load_unpaired
 
     if trainer.TAKES_PAIRS:
-        return load_unpaired(data or "coloured_digits", split, root=root, offline=offline, size=size, stream=stream)
+        return load_unpaired(data, split, root=root, offline=offline, size=size, stream=stream)
     if size or stream:
         raise click.UsageError("--size and --stream are for folders of images, which only cyclegan is trained on")
-    return load_images(data or "mnist", split, root=root, offline=offline)
+    return load_images(data, split, root=root, offline=offline)
+
+
+def _usual_data(trainer):
+    """The data set of a run that has one, or else the one to begin with."""
+    from coursekit.data import IMAGE_SETS, UNPAIRED_SETS
+
+    if trainer.data_spec is None:
+        return "coloured_digits" if trainer.TAKES_PAIRS else "mnist"
+    name = trainer.data_spec.name.partition("/")[0]  # of a pair, the first set's
+    if trainer.TAKES_PAIRS and name == "emoji_blob":
+        name = "emoji"
+    if name not in (UNPAIRED_SETS if trainer.TAKES_PAIRS else IMAGE_SETS):
+        raise click.UsageError(f"--data is missing: the run was fitted on {name!r}, which is no data set of the course")
+    return name
+
+
+def _need_folder_of(out):
+    if not out.parent.is_dir():
+        raise click.UsageError(f"the folder {out.parent} of --out is not there; make it first")
+
+
+def _picture(path, size, grey):
+    """A picture as a model takes it: uint8 (3, H, W), or (1, H, W) of grey."""
+    import numpy as np
+    import torch
+
+    from coursekit.data.folder_images import resized
+    from coursekit.data.pictures import decode_rgb
+
+    try:
+        picture = decode_rgb(path)
+    except ValueError as error:
+        raise click.UsageError(f"{path} {error}") from None
+    pixels = np.array(picture.convert("L"))[..., None] if grey else np.array(picture)
+    return resized(torch.from_numpy(pixels).permute(2, 0, 1), size)
 
 
 def _source(images):
@@ -319,11 +380,20 @@ def _parse_settings(config, settings):
         name, separator, text = setting.partition("=")
         if not separator or name not in fields:
             raise click.UsageError(f"--set {setting}: expected NAME=VALUE with NAME one of {', '.join(sorted(fields))}")
-        try:
-            parsed[name] = ast.literal_eval(text)
-        except (ValueError, SyntaxError):
-            parsed[name] = text
+        parsed[name] = _setting(text, config.__dataclass_fields__[name].type)
     return parsed
+
+
+def _setting(text, kind):
+    """What a setting's text stands for; one that no Python value has stays text, for the model to refuse."""
+    words = {"true": True, "false": False, "none": None}
+    if kind is not str and text.lower() in words:
+        return words[text.lower()]
+    try:
+        value = ast.literal_eval(text)
+    except (ValueError, SyntaxError):
+        return text
+    return text if kind is str and not isinstance(value, str) else value
 
 
 def main(arguments=None):

@@ -53,8 +53,24 @@ def test_compile_mode_is_the_trainers(tmp_path, run):
     assert not list(tmp_path.iterdir())
 
 
-def test_resume_goes_on_from_the_file(saved, run):
-    code, printed, errors = run("train", "vae", "--data", "digits", "--out", saved, "--max-steps", 8, "--resume")
+@pytest.mark.parametrize(
+    ("setting", "name", "value"),
+    [
+        ("flip=false", "flip", False),
+        ("flip=True", "flip", True),
+        ("crop=none", "crop", None),
+        ("norm=none", "norm", "none"),  # one of its names
+        ("norm='none'", "norm", "none"),
+        ("lr=1e-3", "lr", 1e-3),
+        ("seed=7", "seed", 7),
+    ],
+)
+def test_a_setting_is_what_its_text_says(setting, name, value):
+    assert cli._parse_settings(TRAINERS["cyclegan"].Config, [setting]) == {name: value}
+
+
+def test_resume_goes_on_from_the_file_on_its_own_data(saved, run):
+    code, printed, errors = run("train", "vae", "--out", saved, "--max-steps", 8, "--resume")
     assert code == 0 and "step 8" in printed and "5/8" in errors
     assert load_trainer(saved).history["step"] == list(range(1, 9))
 
@@ -68,7 +84,7 @@ def test_sample_writes_a_picture(saved, run, tmp_path):
 def test_evaluate_prints_what_the_trainer_says(saved, run):
     from coursekit.data import load_images
 
-    code, printed, _ = run("evaluate", saved, "--data", "digits", "--json", "--loss-only")
+    code, printed, _ = run("evaluate", saved, "--json", "--loss-only")
     assert code == 0
     report = json.loads(printed)
     assert report["split"] == "test" and report["data"] == "digits (embedded)" and "measures" not in report
@@ -181,7 +197,15 @@ ERRORS = {
     "unknown command": (["trian"], "No such command 'trian'"),
     "unknown setting": (["train", "vae", "--out", "{tmp}/x", "--set", "latent=2"], "NAME one of .*latent_dim"),
     "setting without a value": (["train", "vae", "--out", "{tmp}/x", "--set", "beta"], "expected NAME=VALUE"),
-    "setting of a wrong kind": (["train", "vae", "--out", "{tmp}/x", "--data", "digits", "--set", "lr=fast"], "lr|'fast'|str"),
+    "a setting in words": (["train", "vae", "--out", "{tmp}/x", "--set", "lr=fast"], "lr must be a number, got 'fast'"),
+    "half an image": (["train", "vae", "--out", "{tmp}/x", "--set", "batch_size=64.5"], "batch_size must be a whole number"),
+    "a seed in words": (["train", "vae", "--out", "{tmp}/x", "--set", "seed=abc"], "seed must be a whole number"),
+    "one size for many": (["train", "vae", "--out", "{tmp}/x", "--set", "hidden=400"], r"hidden must be whole numbers like \(400"),
+    "half a switch": (["train", "gan", "--out", "{tmp}/x", "--set", "fresh_noise=0"], "fresh_noise must be True or False"),
+    "three of two": (
+        ["train", "autoencoder", "--out", "{tmp}/x", "--set", "bottleneck_dropout=0.1,0.2,0.3"],
+        r"bottleneck_dropout must be two numbers like \(0.0, 0.9\) or None",
+    ),
     "impossible setting": (["train", "vae", "--out", "{tmp}/x", "--set", "lr=-1"], "lr must be positive"),
     "no folder": (["train", "vae", "--out", "{tmp}/no/x"], "make it first"),
     "unknown data": (["train", "vae", "--out", "{tmp}/x", "--data", "mnits"], "unknown data set 'mnits'"),
@@ -190,9 +214,12 @@ ERRORS = {
     "not a run": (["evaluate", __file__], "not a safetensors file"),
     "no CUDA": (["train", "vae", "--out", "{tmp}/x", "--data", "digits", "--device", "cuda"], "no cuda device"),
     "unknown precision": (
-        ["train", "vae", "--out", "{tmp}/x", "--data", "digits", "--precision", "3"],
-        "[Pp]recision",
+        ["train", "vae", "--out", "{tmp}/x", "--data", "digits", "--precision", "64-true"],
+        "'64-true' is not one of 'auto', '32-true', 'bf16-mixed'",
     ),
+    "no folder for samples": (["sample", "{tmp}/none", "--out", "{tmp}/no/x.png"], "make it first"),
+    "a folder as ONNX": (["export", "{tmp}/none", "--onnx", "{tmp}"], "this is a folder; name a file in it"),
+    "the run after --onnx": (["export", "--onnx", "{tmp}/v.safetensors"], "put the run first: .*v.safetensors --onnx"),
 }  # fmt: skip
 
 
@@ -346,7 +373,54 @@ def test_translate_and_sample_refuse_each_others_runs(translator, saved, run, tm
     code, _, errors = run("translate", saved, picture, "--out", tmp_path / "out")
     assert code != 0 and "VAETrainer run, and that model does not translate" in errors
     code, _, errors = run("translate", translator, picture, "--out", tmp_path / "out")
-    assert code != 0 and "one.png" in errors and len(errors.strip().splitlines()) == 1
+    assert code == 2 and "one.png is not an image of a known format" in errors and errors.count("\n") == 1
+    assert "folder" not in errors and not (tmp_path / "out").exists()
+
+
+def test_a_model_of_grey_images_translates_pictures_in_grey(run, tmp_path):
+    from PIL import Image
+
+    path, picture = tmp_path / "glyphs.safetensors", tmp_path / "A.png"
+    Image.new("RGB", (64, 48), (250, 20, 30)).save(picture)
+    run(
+        "train", "cyclegan", "--data", "glyphs", "--out", path, "--max-steps", 1, "--quiet",
+        "--set", "width=2", "--set", "blocks=1", "--set", "discriminator_layers=1",
+    )  # fmt: skip
+    code, _, errors = run("translate", path, picture, "--out", tmp_path / "out")
+    assert code == 0, errors
+    with Image.open(tmp_path / "out" / "A.png") as translated:
+        assert (translated.size, translated.mode) == ((32, 32), "L")
+
+
+def test_a_run_on_data_of_your_own_asks_which_to_judge_it_on(run, tmp_path):
+    path = tmp_path / "own.safetensors"
+    VAETrainer(latent_dim=2, hidden=(16,)).fit(torch.rand(8, 1, 28, 28), max_steps=1, progress=False).save(path)
+    code, printed, errors = run("evaluate", path)
+    assert code == 2 and printed == "" and "--data is missing: the run was fitted on 'tensor'" in errors
+
+
+def test_samples_of_images_without_labels_are_not_judged(saved, run, monkeypatch):
+    from coursekit import data
+
+    load = data.load_images
+    without = lambda *args, **options: dataclasses.replace(load(*args, **options), labels=None, classes=None)  # noqa: E731
+    monkeypatch.setattr(data, "load_images", without)
+    code, printed, errors = run("evaluate", saved)
+    assert code == 2 and printed == "" and "digits has no labels" in errors and "--loss-only" in errors
+    assert run("evaluate", saved, "--loss-only")[0] == 0
+
+
+def test_samples_are_a_png_whatever_the_file_is_called(saved, run, tmp_path):
+    code, _, _ = run("sample", saved, "--n", 2, "--out", tmp_path / "samples")
+    assert code == 0 and (tmp_path / "samples").read_bytes().startswith(b"\x89PNG")
+
+
+def test_too_many_samples_are_refused_in_one_line(run, tmp_path):
+    path = tmp_path / "gan.safetensors"
+    run("train", "gan", "--data", "digits", "--out", path, "--max-steps", 1, "--quiet")
+    code, printed, errors = run("sample", path, "--n", 10**13, "--out", tmp_path / "x.png")
+    assert code == 1 and printed == "" and errors.count("\n") == 1
+    assert "no memory for the noise of 10,000,000,000,000 samples: ask for fewer" in errors
 
 
 def test_size_is_for_folders(run, tmp_path):

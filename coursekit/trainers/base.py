@@ -51,9 +51,8 @@ class Trainer(ABC):
         Your own, in place of the one that the configuration describes. A model of several networks
         takes each by its name in ``NETWORKS``.
     device : {"auto", "cpu", "cuda", "mps"}
-    precision : str
-        ``"auto"`` is ``"bf16-mixed"`` on CUDA that has it and ``"32-true"`` elsewhere; or any
-        precision of Lightning Fabric.
+    precision : {"auto", "32-true", "bf16-mixed"}
+        As Lightning Fabric names them; ``"auto"`` is ``"bf16-mixed"`` on CUDA that has it and ``"32-true"`` elsewhere.
     compile : bool or str
         Pass the networks through ``torch.compile`` (a slow first step, faster later ones). A string is its mode:
         ``"reduce-overhead"`` and ``"max-autotune"`` record the networks on CUDA, forward and backward, as CUDA graphs

@@ -1,9 +1,12 @@
 """What a run is told: its settings, its device, its precision."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from types import NoneType, UnionType
+from typing import get_args, get_origin
 
 import torch
 
+PRECISIONS = ("auto", "32-true", "bf16-mixed")
 COMPILE_MODES = ("default", "reduce-overhead", "max-autotune", "max-autotune-no-cudagraphs")
 
 
@@ -34,10 +37,44 @@ class TrainerConfig:
     ema_decay: float | None = None
 
     def __post_init__(self):
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if (
+                hasattr(value, "item") and getattr(value, "ndim", 0) == 0
+            ):  # NumPy's numbers and torch's, which JSON lacks
+                value = value.item()
+                object.__setattr__(self, field.name, value)
+            require(_fits(value, field.type), f"{field.name} must be {_in_words(field.type)}, got {value!r}")
         for name in ("epochs", "batch_size"):
             require(getattr(self, name) >= 1, f"{name} must be at least 1, got {getattr(self, name)}")
         require(self.lr > 0, f"lr must be positive, got {self.lr}")
         require(self.ema_decay is None or 0 < self.ema_decay < 1, f"ema_decay must lie in (0, 1), got {self.ema_decay}")
+
+
+def _fits(value, kind):
+    """Whether `value` is of an annotated kind. True and False are no numbers, whole numbers are; a list is a tuple."""
+    if isinstance(kind, UnionType):
+        return any(_fits(value, one) for one in get_args(kind))
+    if get_origin(kind) is tuple:
+        first, *others = get_args(kind)
+        many = others == [Ellipsis]
+        return (
+            isinstance(value, (tuple, list))
+            and (many or len(value) == 1 + len(others))
+            and all(_fits(one, first) for one in value)
+        )
+    if kind is float:
+        kind = (int, float)
+    return isinstance(value, kind) and (kind is bool or not isinstance(value, bool))
+
+
+def _in_words(kind):
+    if isinstance(kind, UnionType):
+        return " or ".join(map(_in_words, get_args(kind)))
+    if get_origin(kind) is tuple:
+        whole = get_args(kind)[0] is int
+        return "whole numbers like (400, 200)" if whole else "two numbers like (0.0, 0.9)"
+    return {int: "a whole number", float: "a number", bool: "True or False", str: "a name", NoneType: "None"}[kind]
 
 
 def require(condition, message):
@@ -67,7 +104,14 @@ def choose_device(device):
 
 
 def choose_precision(precision, device):
-    """The Lightning Fabric precision that ``"auto"`` stands for on a device."""
+    """The Lightning Fabric precision that ``"auto"`` or a name stands for on a device.
+
+    Raises
+    ------
+    ValueError
+        When it is none of `PRECISIONS`.
+    """
+    require_choice("precision", precision, PRECISIONS)
     if precision != "auto":
         return precision
     # Older GPUs (Colab's T4) only emulate bfloat16, which is slower than float32.

@@ -1,10 +1,12 @@
 """What every trainer promises, whatever its model."""
 
 import dataclasses
+import json
 import os
 import signal
 import warnings
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
@@ -23,6 +25,7 @@ from coursekit.trainers import (
     TrainingDiverged,
     VAETrainer,
     base,
+    config,
     load_trainer,
 )
 from coursekit.trainers.adversarial import AdversarialTrainer
@@ -288,7 +291,8 @@ def test_bf16_follows_float32_closely(images):
     assert rough == pytest.approx(exact, rel=0.02)
 
 
-def test_double_precision_follows_float32_closely(make, data):
+def test_double_precision_follows_float32_closely(make, data, monkeypatch):
+    monkeypatch.setattr(config, "PRECISIONS", (*config.PRECISIONS, "64-true"))  # for this comparison only
     rough, exact = (fit(make(precision=precision), data, max_steps=3) for precision in ("32-true", "64-true"))
     assert next(next(iter(exact.networks.values())).parameters()).dtype == torch.float64
     assert losses(exact) == pytest.approx(losses(rough), rel=1e-3)
@@ -378,8 +382,33 @@ def test_impossible_settings_are_refused(make, setting):
         make(**setting)
 
 
+@pytest.mark.parametrize(
+    ("setting", "said"),
+    [
+        ({"lr": "fast"}, "lr must be a number, got 'fast'"),
+        ({"seed": 1.5}, "seed must be a whole number, got 1.5"),
+        ({"epochs": True}, "epochs must be a whole number, got True"),
+        ({"ema_decay": "none"}, "ema_decay must be a number or None, got 'none'"),
+    ],
+)
+def test_settings_of_another_kind_are_refused(make, setting, said):
+    with pytest.raises(ValueError, match=said):
+        make(**setting)
+
+
+def test_settings_may_be_numbers_of_numpy_or_torch(make):
+    told = make(lr=np.float32(0.5), seed=torch.tensor(3)).config
+    assert json.dumps([told.lr, told.seed]) == "[0.5, 3]"
+
+
+@pytest.mark.parametrize("precision", ["64-true", "16-mixed", "bf16"])
+def test_a_precision_that_cannot_predict_or_resume_is_refused(images, precision):
+    with pytest.raises(ValueError, match="precision must be one of 'auto', '32-true', 'bf16-mixed'"):
+        fit(MAKERS["vae"](precision=precision), images)
+
+
 def test_device_that_is_not_there_is_named(images):
-    with pytest.raises(ValueError, match="'auto', 'cpu'|cpu"):
+    with pytest.raises(ValueError, match="device must be one of 'cpu', 'cuda', 'mps', got 'abacus'"):
         fit(MAKERS["vae"](device="abacus"), images)
     if not torch.cuda.is_available():
         with pytest.raises(ValueError, match="no cuda device here.*doctor"):
