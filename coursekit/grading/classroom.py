@@ -84,6 +84,8 @@ class Classroom:
         ``(student, task)`` whose answer may call coursekit's own implementation.
     roster : dict of str to str, optional
         As `find_submissions` takes it.
+    besides : sequence of path, optional
+        As `find_submissions` takes it; `out` is one of them.
     options : dict, optional
         What else marks depend on, such as limits: a change grades anew.
 
@@ -94,10 +96,11 @@ class Classroom:
     """
 
     def __init__(
-        self, key, secret, out, open_session, *, sandbox="bwrap", allow_reference=(), roster=None, options=None
+        self, key, secret, out, open_session, *, sandbox="bwrap", allow_reference=(), roster=None, besides=(), options=None
     ):
         self.key, self.secret, self.out = key, secret, Path(out)
         self.open_session, self.sandbox, self.roster = open_session, sandbox, roster
+        self.besides = (self.out, *besides)
         self.allow_reference = {(canonical_id(student), task) for student, task in allow_reference}
         self.graded = self.reused = self._in_a_row = 0
         self.cache = self.out / "cache"
@@ -140,8 +143,8 @@ class Classroom:
         Interrupted
             Ctrl-C. What was marked before is kept.
         """
+        found = find_submissions(folder, self.key.assignment.name, self.roster, self.besides)
         self.cache.mkdir(parents=True, exist_ok=True)
-        found = find_submissions(folder, self.key.assignment.name, self.roster)
         if shard:
             found = [one for one in found if in_shard(one.student, *shard)]
         self.graded = self.reused = 0

@@ -107,11 +107,11 @@ def grade(
         raise click.UsageError("give a folder of submissions, and --out, a folder for the marks")
     return _grade(
         Path(submissions), assignment, out, jobs, read_secret(secret_file), shard, rubric, allow_reference, roster,
-        unsafe, quiet,
+        unsafe, quiet, [path for path in (secret_file, rubric, roster) if path],
     )  # fmt: skip
 
 
-def _grade(folder, assignment, out, jobs, secret, shard, rubric, allow_reference, roster, unsafe, quiet):
+def _grade(folder, assignment, out, jobs, secret, shard, rubric, allow_reference, roster, unsafe, quiet, besides):
     import torch
 
     from coursekit.grading.classroom import Classroom, Interrupted, Sessions
@@ -129,7 +129,6 @@ def _grade(folder, assignment, out, jobs, secret, shard, rubric, allow_reference
     sheet = rubric or out / "rubric.csv"
     awards = read_rubric(sheet, key.assignment) if rubric or sheet.exists() else {}
     names = read_roster(roster) if roster else {}
-    out.mkdir(parents=True, exist_ok=True)
     classroom = Classroom(
         key,
         secret,
@@ -138,6 +137,7 @@ def _grade(folder, assignment, out, jobs, secret, shard, rubric, allow_reference
         sandbox=sandbox,
         allow_reference=allow_reference,
         roster=names,
+        besides=besides,
     )
     try:
         marked = classroom.grade(folder, jobs=jobs, shard=shard, progress=not quiet)

@@ -100,7 +100,7 @@ class _Unreadable(Exception):
 # -- whose it is -----------------------------------------------------------------------------------
 
 
-def find_submissions(folder, assignment="", roster=None):
+def find_submissions(folder, assignment="", roster=None, besides=()):
     """List what was handed in, sorted by student.
 
     Parameters
@@ -110,6 +110,8 @@ def find_submissions(folder, assignment="", roster=None):
         A prefix ``<assignment>-`` of a name, as `submit` writes it, is no part of the id.
     roster : dict of str to str, optional
         Name in the folder, or what would be the id, to the id to use instead.
+    besides : sequence of path
+        The grader's own files and folders, which are nobody's submission where they lie in the folder.
 
     Returns
     -------
@@ -124,9 +126,10 @@ def find_submissions(folder, assignment="", roster=None):
     if not folder.is_dir():
         raise CoursekitError(f"{folder} is not a folder of submissions")
     roster = roster or {}
+    own = {Path(path).resolve() for path in besides}
     found = []
     for entry in os.scandir(folder):
-        if _JUNK.match(entry.name):
+        if _JUNK.match(entry.name) or Path(entry.path).resolve() in own:
             continue
         student = _student_of(entry, assignment)
         student = roster.get(_printable(entry.name)) or roster.get(student) or student

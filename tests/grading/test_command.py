@@ -160,6 +160,17 @@ def test_errors_are_one_clear_line(run, handed_in, arguments, code, message):
     found, printed, errors = run(*arguments)
     assert (found, printed) == (code, "")
     assert errors.startswith("coursekit: ") and errors.count("\n") == 1 and message in errors
+    assert not Path("out").exists()
+
+
+def test_the_graders_own_files_are_nobodys_submission(run, handed_in):
+    os.chdir(handed_in)
+    Path("../secret.key").rename("secret.key")
+    Path("roster.csv").write_text("submission,student\nada.zip,ada-l\n")
+    arguments = (".", *GRADE[1:], "--roster", "roster.csv")
+    assert run(*arguments)[0] == 0  # before there are marks, and with them
+    code, printed, _ = run(*arguments)
+    assert code == 0 and "2 students, 0 graded, 2 unchanged" in printed and set(totals()) == {"ada-l", "bob"}
 
 
 def test_a_short_secret_is_refused(run, handed_in):
