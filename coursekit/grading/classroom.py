@@ -9,7 +9,7 @@ import sys
 import threading
 import time
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import torch
@@ -77,7 +77,7 @@ class Classroom:
     out : path
         Folder for results; made if need be.
     open_session : callable
-        As `mark` takes it.
+        As `mark` takes it. Where it has `limits`, as `Sessions` does, other limits grade anew.
     sandbox : str
         ``bwrap``, ``uid`` or ``none``: what `open_session` uses.
     allow_reference : set of (str, str), optional
@@ -86,8 +86,6 @@ class Classroom:
         As `find_submissions` takes it.
     besides : sequence of path, optional
         As `find_submissions` takes it; `out` is one of them.
-    options : dict, optional
-        What else marks depend on, such as limits: a change grades anew.
 
     Attributes
     ----------
@@ -95,9 +93,7 @@ class Classroom:
         Submissions marked in the last `grade`, and those whose marks were still good.
     """
 
-    def __init__(
-        self, key, secret, out, open_session, *, sandbox="bwrap", allow_reference=(), roster=None, besides=(), options=None
-    ):
+    def __init__(self, key, secret, out, open_session, *, sandbox="bwrap", allow_reference=(), roster=None, besides=()):
         self.key, self.secret, self.out = key, secret, Path(out)
         self.open_session, self.sandbox, self.roster = open_session, sandbox, roster
         self.besides = (self.out, *besides)
@@ -106,12 +102,13 @@ class Classroom:
         self.cache = self.out / "cache"
         self._stop = threading.Event()
         self._log_lock = threading.Lock()
+        limits = getattr(open_session, "limits", None)
         self._common = {
             "assignment": key.assignment.name,
             "code": code_digest(),
             "secret": hashlib.sha256(secret).hexdigest(),
             "sandbox": sandbox,
-            "options": options or {},
+            "limits": asdict(limits) if limits else None,
             "python": platform.python_version(),
             "torch": torch.__version__,
         }

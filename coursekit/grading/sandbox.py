@@ -160,7 +160,7 @@ def worker_arguments(tree, descriptor, kind, settings):
     return [program, *flags, worker, str(descriptor), kind, json.dumps(settings)]
 
 
-def worker_settings(mode, limits, home, data=None):
+def worker_settings(mode, limits, home):
     """What the worker is told: nothing secret."""
     return {
         "mode": mode,

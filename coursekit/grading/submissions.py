@@ -319,7 +319,7 @@ def _file_members(path, flags):
     with open(path, "rb") as file:
         start = file.read(4)
     if start in (b"PK\x03\x04", b"PK\x05\x06"):
-        return _zip_members(path, "", flags)
+        return _zip_members(path, flags)
     return {"notebook.ipynb": _FileMember(path)}
 
 
@@ -345,7 +345,7 @@ def _folder_members(folder, flags):
     return members
 
 
-def _zip_members(path, prefix, flags):
+def _zip_members(path, flags):
     _refuse_large_directory(path)
     try:
         archive = zipfile.ZipFile(path)
@@ -364,7 +364,7 @@ def _zip_members(path, prefix, flags):
         elif info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED) or info.flag_bits & 1:
             flags.append("unreadable")
         else:
-            members[prefix + "/".join(parts)] = _ZipMember(archive, info)
+            members["/".join(parts)] = _ZipMember(archive, info)
     if not members:
         archive.close()
     return members

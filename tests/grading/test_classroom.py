@@ -10,6 +10,7 @@ from coursekit.errors import CoursekitError
 from coursekit.grading import classroom as classroom_module
 from coursekit.grading.classroom import Classroom, Interrupted, code_digest, in_shard, safe_name
 from coursekit.grading.faults import SandboxUnavailable
+from coursekit.grading.session import Limits
 
 
 @pytest.fixture
@@ -35,10 +36,10 @@ def new(toy, tmp_path):
             opened.append(threading.current_thread().name)
             return toy.OpenSession()(numbers, allow_reference)
 
-        options = {"key": toy.key(), "secret": toy.SECRET, "open_session": open_session} | options
-        return Classroom(
-            options.pop("key"), options.pop("secret"), tmp_path / "out", options.pop("open_session"), **options
-        )
+        open_session = options.pop("open_session", open_session)
+        open_session.limits = options.pop("limits", Limits())
+        options = {"key": toy.key(), "secret": toy.SECRET} | options
+        return Classroom(options.pop("key"), options.pop("secret"), tmp_path / "out", open_session, **options)
 
     make.opened = opened
     return make
@@ -123,7 +124,7 @@ def test_a_changed_submission_is_graded_again_alone(new, handed_in, toy):
     [
         ({"secret": b"another secret, long enough"}, 5),
         ({"sandbox": "none"}, 5),
-        ({"options": {"limits": 3}}, 5),
+        ({"limits": Limits(cell=3)}, 5),
         ({"allow_reference": [("ADA", "double")]}, 1),
         ({"allow_reference": [("zoe", "double")]}, 0),
         ({"roster": {"bob.ipynb": "robert"}}, 1),

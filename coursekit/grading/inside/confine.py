@@ -12,7 +12,7 @@ import sys
 
 NEW_NAMESPACES = 0x00020000 | 0x20000000 | 0x08000000 | 0x04000000 | 0x02000000  # mount, PID, IPC, UTS, cgroup
 MS_RDONLY, MS_NOSUID, MS_NODEV, MS_NOEXEC, MS_REC, MS_PRIVATE = 1, 2, 4, 8, 0x4000, 0x40000
-PR_SET_PDEATHSIG, PR_SET_SECCOMP, PR_CAPBSET_DROP, PR_SET_NO_NEW_PRIVS, PR_CAP_AMBIENT = 1, 22, 24, 38, 47
+PR_SET_SECCOMP, PR_CAPBSET_DROP, PR_SET_NO_NEW_PRIVS, PR_CAP_AMBIENT = 22, 24, 38, 47
 
 # System calls that a notebook has no use for: namespaces, mounts, other processes' memory, and memory that no limit
 # counts. Numbers of x86_64 and of arm64 (asm/unistd_64.h and asm-generic/unistd.h of Linux).
@@ -128,11 +128,6 @@ def drop_capabilities():
 def no_new_privileges():
     """No program started from here gains rights by its file's."""
     _call("prctl", PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
-
-
-def die_with_parent():
-    """End when the parent does."""
-    _call("prctl", PR_SET_PDEATHSIG, 9, 0, 0, 0)
 
 
 def seccomp_program(machine):
