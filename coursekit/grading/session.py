@@ -112,7 +112,7 @@ class Sandboxes:
 
     def session(self, numbers, allow_reference=False):
         """The `Session` of a student with these numbers."""
-        return Session(self.limits, numbers=numbers, allow_reference=allow_reference, sandboxes=self)
+        return Session(self, numbers, allow_reference=allow_reference)
 
     def open(self, allow_reference=False):
         """A new sandbox in which nothing has run.
@@ -204,14 +204,13 @@ class Session:
 
     Parameters
     ----------
-    limits : Limits
+    sandboxes : Sandboxes
     numbers : dict
         Of the trusted student.
-    implementations, sandbox
-        As of `Sandboxes`, for a session of its own.
     allow_reference : bool
         Whether coursekit's own implementations may be called.
-    sandboxes : Sandboxes, optional
+    limits : Limits, optional
+        Other than those of `sandboxes`.
 
     Attributes
     ----------
@@ -219,12 +218,7 @@ class Session:
         Number of sandboxes so far.
     """
 
-    def __init__(
-        self, limits=None, *, numbers, implementations=(), allow_reference=False, sandbox="bwrap", sandboxes=None
-    ):
-        self._own = None
-        if sandboxes is None:
-            sandboxes = self._own = Sandboxes(implementations, sandbox=sandbox, limits=limits, template=False)
+    def __init__(self, sandboxes, numbers, *, allow_reference=False, limits=None):
         self.limits = limits or sandboxes.limits
         self.numbers, self.allow_reference = dict(numbers), allow_reference
         self.generation = 0
@@ -241,8 +235,6 @@ class Session:
 
     def __exit__(self, *error):
         self._kill()
-        if self._own:
-            self._own.close()
 
     # What the grader calls
 

@@ -52,7 +52,7 @@ def open_session(sandboxes):
     opened = []
 
     def open_session(limits=QUICK, numbers=None, **options):
-        one = session.Session(limits, numbers=numbers or {}, sandboxes=sandboxes, **options)
+        one = session.Session(sandboxes, numbers or {}, limits=limits, **options)
         opened.append(one.__enter__())
         return one
 
@@ -392,7 +392,7 @@ def test_daemons_die_with_the_session(sandboxes):
         "        import time\n        time.sleep(100000)\n    os._exit(0)\nimport threading, time\n"
         "threading.Thread(target=time.sleep, args=(100000,)).start()"
     )
-    with session.Session(QUICK, numbers={}, sandboxes=sandboxes) as one:
+    with sandboxes.session({}) as one:
         assert one.run([daemon]) == [OK]
         alive = [one._process.pid, *sandbox.descendants(one._process.pid)]
         assert len(alive) >= 2
@@ -590,7 +590,7 @@ def looking(request, sandboxes, tmp_path, monkeypatch):
             "SITE": sandbox.site_folders()[0],
         }
         own = Sandboxes((KL,), limits=QUICK, template=False) if request.param == "single" else None
-        with session.Session(Limits(cell=60, call=120), numbers={}, sandboxes=own or sandboxes) as one:
+        with session.Session(own or sandboxes, {}, limits=Limits(cell=60, call=120)) as one:
             one.given = given
             given_cell = "\n".join(f"{name} = {value!r}" for name, value in given.items())
             assert one.run([given_cell, LOOK]) == [OK, OK]
@@ -705,8 +705,8 @@ def test_without_a_template_each_student_gets_a_sandbox_alone(monkeypatch):
 
 def test_a_machine_without_bubblewrap_says_so(monkeypatch):
     monkeypatch.setattr(sandbox.shutil, "which", lambda name: None)
-    with pytest.raises(SandboxUnavailable, match="not installed"):
-        session.Session(numbers={}).__enter__()
+    with Sandboxes(template=False) as own, pytest.raises(SandboxUnavailable, match="not installed"):
+        own.session({}).__enter__()
 
 
 def test_closing_ends_sessions_in_use(sandboxes):
