@@ -91,6 +91,7 @@ def _device(problems):
 def _data(problems):
     from coursekit.data import EMBEDDED, EMBEDDED_UNPAIRED, IMAGE_SETS, SPLITS, UNPAIRED_SETS, data_folder, is_available
     from coursekit.data.availability import is_downloaded
+    from coursekit.data.download import downloads_forbidden
 
     rows = [("data folder", str(data_folder()))]
     for name in IMAGE_SETS + UNPAIRED_SETS:
@@ -99,7 +100,7 @@ def _data(problems):
             continue
         missing = [split for split in SPLITS if not is_available(name, split)]
         rows.append((f"data {name}", f"no {' or '.join(missing)} split" if missing else "found"))
-        if missing and is_downloaded(name) and os.environ.get("COURSEKIT_OFFLINE", "0") not in ("", "0"):
+        if missing and is_downloaded(name) and downloads_forbidden():
             problems.append(
                 f"{name} is not there and COURSEKIT_OFFLINE forbids downloading it: unset COURSEKIT_OFFLINE, or point "
                 "COURSEKIT_DATA at a folder that has it"

@@ -17,10 +17,10 @@ from pathlib import Path
 import execute
 import stamp
 
-from coursekit.exercises import CHAPTERS
+from coursekit.exercises import CHAPTERS, IMPORTS
 from coursekit.exercises.comparison import same
+from coursekit.exercises.numbers import PLACEHOLDER
 from coursekit.exercises.subject import plain
-from coursekit.exercises.submission import PLACEHOLDER
 from coursekit.exercises.values import decode, encode
 from coursekit.grading.key import load_key
 
@@ -109,9 +109,7 @@ def notebook_with(chapter, answers, student=PLACEHOLDER):
         ),
         _code(
             "start",
-            "import math\n\nimport numpy as np\nimport torch\nfrom torch import nn\n"
-            "from torch.nn import functional as F\n\n"
-            f"from coursekit.exercises import {chapter}\n\n"
+            f"{IMPORTS}\nfrom coursekit.exercises import {chapter}\n\n"
             f'STUDENT = "{student}"\nnumbers = {chapter}.start(STUDENT)',
         ),
     ]

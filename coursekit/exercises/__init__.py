@@ -12,3 +12,13 @@ CHAPTERS = (
     "dcgan",
     "cyclegan",
 )
+
+# At the top of every notebook.
+IMPORTS = """\
+import math
+
+import numpy as np
+import torch
+from torch import nn
+from torch.nn import functional as F
+"""

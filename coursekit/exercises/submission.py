@@ -12,10 +12,9 @@ from pathlib import Path
 import coursekit
 from coursekit.exercises import colab
 from coursekit.exercises.feedback import readable
-from coursekit.exercises.numbers import student_id
+from coursekit.exercises.numbers import PLACEHOLDER, student_id
 
 FORMAT = 1
-PLACEHOLDER = "your-id"
 MAX_NOTEBOOK = 5_000_000
 
 BY_MENU = {

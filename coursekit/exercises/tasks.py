@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import KW_ONLY, dataclass, field
 
 from coursekit.exercises import feedback, progress, submission
-from coursekit.exercises.numbers import draw, student_id
+from coursekit.exercises.numbers import PLACEHOLDER, draw, student_id
 from coursekit.exercises.subject import plain
 from coursekit.exercises.values import read_expected
 
@@ -264,7 +264,7 @@ class Assignment:
             self.forget()
         self.student, self.numbers = student, self.numbers_of(student)
         print(f"{self.title}: {len(self.tasks)} tasks, {sum(task.points for task in self.tasks.values())} points.")
-        if student == submission.PLACEHOLDER:
+        if student == PLACEHOLDER:
             print("First write your own id above: the numbers below depend on it.")
         print(f"Numbers of {student}: " + ", ".join(f"{name} = {value}" for name, value in self.numbers.items()))
         return dict(self.numbers)

@@ -10,6 +10,7 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load as load_safetensors
 
+from coursekit.exercises import IMPORTS
 from coursekit.exercises.comparison import same
 from coursekit.exercises.subject import NotAnswered
 from coursekit.grading.faults import (
@@ -204,12 +205,7 @@ def _run(session, submission, assignment):
 def _prelude(assignment):
     """What a notebook's first cells give, for one whose author deleted them."""
     return (
-        "import math\n"
-        "import numpy as np\n"
-        "import torch\n"
-        "from torch import nn\n"
-        "from torch.nn import functional as F\n"
-        f"from coursekit.exercises import {assignment.name}\n"
+        f"{IMPORTS}from coursekit.exercises import {assignment.name}\n"
         "STUDENT = ''\n"
         f"numbers = {assignment.name}.start(STUDENT)\n"
     )

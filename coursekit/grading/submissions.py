@@ -21,7 +21,7 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 from coursekit.errors import CoursekitError
-from coursekit.exercises.numbers import student_id
+from coursekit.exercises.numbers import PLACEHOLDER, student_id
 
 __all__ = ["Found", "Submission", "canonical_id", "find_submissions", "read_roster", "read_submission"]
 
@@ -47,7 +47,6 @@ _COPY = re.compile(r"(?: ?\(\d{1,3}\)| - Copy)$")
 _TEXT_ANSWER = re.compile(r"^\s*<!--\s*answer:\s*([A-Za-z_]\w*)\s*-->[ \t]*\r?\n?")
 _BETWEEN = re.compile(r"[\s,]*")
 _IMPORT = re.compile(r"coursekit\.exercises(?:\.(\w+)| +import +\(?([\w, ]+))")
-_UNSET = ("", "your-id")
 _ONE_AT_A_TIME = threading.Lock()
 
 
@@ -571,7 +570,7 @@ def _artefacts(members, base, assignment, flags):
 
 def _check_identity(student, code, manifest, assignment, flags):
     claimed = [manifest.get("student"), *_assigned_ids(code)]
-    claimed = {one.strip() for one in claimed if isinstance(one, str)} - set(_UNSET)
+    claimed = {one.strip() for one in claimed if isinstance(one, str)} - {"", PLACEHOLDER}
     if any(canonical_id(one) != canonical_id(student) for one in claimed):
         flags.append("id-differs")
     statements = _IMPORT.findall("\n".join(code))
