@@ -35,3 +35,9 @@ class OfflineFallbackWarning(UserWarning):
 
 class SkippedFilesWarning(UserWarning):
     """A folder of images holds files that cannot be used; the message names them."""
+
+
+def require_choice(name, value, choices):
+    """Raise a ValueError that lists `choices` unless `value` is one of them."""
+    if value not in choices:
+        raise ValueError(f"{name} must be one of {', '.join(map(repr, choices))}, got {value!r}")

@@ -2,13 +2,13 @@
 
 from torch import nn
 
+from coursekit.errors import require_choice
 from coursekit.networks.convolutions import Conv2d, ConvTranspose2d
-from coursekit.networks.layers import _image_shape, _InstanceNorm2d, _positive_ints, _ReflectionPad2d
+from coursekit.networks.layers import UPSAMPLINGS, _image_shape, _InstanceNorm2d, _positive_ints, _ReflectionPad2d
 
 __all__ = ["PatchDiscriminator", "ResnetGenerator", "receptive_field"]
 
 NORMS = ("instance", "batch", "group", "none")
-UPSAMPLINGS = ("transposed", "nearest")
 SLOPE = 0.2
 
 
@@ -39,7 +39,8 @@ class ResnetGenerator(nn.Module):
         super().__init__()
         channels, height, side = _image_shape(image_shape)
         width, blocks = _positive_ints("width and blocks", (width, blocks))
-        _require(norm=(norm, NORMS), upsampling=(upsampling, UPSAMPLINGS))
+        require_choice("norm", norm, NORMS)
+        require_choice("upsampling", upsampling, UPSAMPLINGS)
         if min(height, side) < 8 or height % 4 or side % 4:
             raise ValueError(f"the image's sides must be multiples of 4 and at least 8, got {height} x {side}")
         bias = _has_bias(norm)
@@ -105,7 +106,7 @@ class PatchDiscriminator(nn.Module):
         super().__init__()
         channels, height, side = _image_shape(image_shape)
         width, layers = _positive_ints("width and layers", (width, layers))
-        _require(norm=(norm, NORMS))
+        require_choice("norm", norm, NORMS)
         if min(height, side) >> layers < 3:
             raise ValueError(
                 f"{layers} layers leave nothing of a {height} x {side} image to judge: use fewer discriminator layers"
@@ -177,9 +178,3 @@ def _norm(norm, channels):
 def _has_bias(norm):
     """A bias before a normalisation that takes each channel's mean away would do nothing."""
     return norm in ("none", "group")
-
-
-def _require(**named):
-    for name, (value, choices) in named.items():
-        if value not in choices:
-            raise ValueError(f"{name} must be one of {', '.join(map(repr, choices))}, got {value!r}")

@@ -6,15 +6,15 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from coursekit.errors import require_choice
 from coursekit.networks.convolutions import Conv2d, ConvTranspose2d
 from coursekit.networks.gan import OUTPUTS
-from coursekit.networks.layers import _image_shape, _positive_ints
+from coursekit.networks.layers import UPSAMPLINGS, _image_shape, _positive_ints
 
 __all__ = ["DCGANDiscriminator", "DCGANGenerator", "normal_weights"]
 
 NORMS = ("batch", "none", "everywhere")
 ACTIVATIONS = ("relu", "leaky_relu")
-UPSAMPLINGS = ("transposed", "nearest")
 DOWNSAMPLINGS = ("strided", "pooling")
 SLOPE = 0.2  # of the leaky ReLUs
 
@@ -58,7 +58,8 @@ class DCGANGenerator(nn.Module):
         super().__init__()
         channels, height, side = _image_shape(image_shape)
         noise_dim, width = _positive_ints("noise_dim and width", (noise_dim, width))
-        _require(upsampling=(upsampling, UPSAMPLINGS), output=(output, OUTPUTS))
+        require_choice("upsampling", upsampling, UPSAMPLINGS)
+        require_choice("output", output, OUTPUTS)
         _require_common(kernel_size, norm, activation)
         doublings = halvings((height, side))
         widths = [width * 2**i for i in reversed(range(doublings))]
@@ -101,7 +102,7 @@ class DCGANDiscriminator(nn.Module):
         super().__init__()
         channels, height, side = _image_shape(image_shape)
         (width,) = _positive_ints("width", (width,))
-        _require(downsampling=(downsampling, DOWNSAMPLINGS))
+        require_choice("downsampling", downsampling, DOWNSAMPLINGS)
         _require_common(kernel_size, norm, activation)
         times = halvings((height, side))
         widths = [channels, *(width * 2**i for i in range(times))]
@@ -198,10 +199,6 @@ def _activation(name):
 
 
 def _require_common(kernel_size, norm, activation):
-    _require(kernel_size=(kernel_size, (4, 5)), norm=(norm, NORMS), activation=(activation, ACTIVATIONS))
-
-
-def _require(**named):
-    for name, (value, choices) in named.items():
-        if value not in choices:
-            raise ValueError(f"{name} must be one of {', '.join(map(repr, choices))}, got {value!r}")
+    require_choice("kernel_size", kernel_size, (4, 5))
+    require_choice("norm", norm, NORMS)
+    require_choice("activation", activation, ACTIVATIONS)

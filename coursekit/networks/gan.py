@@ -5,6 +5,7 @@ import math
 import torch
 from torch import nn
 
+from coursekit.errors import require_choice
 from coursekit.networks.layers import _positive_ints
 
 __all__ = ["Maxout", "MaxoutDiscriminator", "MLPDiscriminator", "MLPGenerator", "build_gan", "uniform_weights"]
@@ -32,8 +33,7 @@ class MLPGenerator(nn.Module):
 
     def __init__(self, noise_dim, shape, hidden=(128, 256, 512, 1024), *, batch_norm=True, slope=0.2, output="sigmoid"):
         super().__init__()
-        if output not in OUTPUTS:
-            raise ValueError(f"output must be one of {', '.join(map(repr, OUTPUTS))}, got {output!r}")
+        require_choice("output", output, OUTPUTS)
         self.shape = _positive_ints("shape", shape)
         sizes = _positive_ints("noise_dim and hidden", (noise_dim, *hidden))
         layers = []

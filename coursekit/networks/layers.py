@@ -9,6 +9,8 @@ from torch import nn
 
 __all__ = ["ConvDecoder", "ConvEncoder", "MLPDecoder", "MLPEncoder", "mlp"]
 
+UPSAMPLINGS = ("transposed", "nearest")
+
 
 def mlp(sizes, activation=nn.ReLU):
     """Linear layers of the given sizes, with an activation between any two of them.

@@ -5,6 +5,8 @@ import math
 import torch
 from torch import nn
 
+from coursekit.errors import require_choice
+
 __all__ = ["MonotoneGenerator"]
 
 NOISES = ("uniform", "normal")
@@ -120,8 +122,7 @@ class MonotoneGenerator(nn.Module):
         Computed in float64 whatever the parameters are: where g is steep, z moves less than float32 can
         tell from one point of a grid to the next.
         """
-        if noise not in NOISES:
-            raise ValueError(f"noise must be one of {', '.join(map(repr, NOISES))}, got {noise!r}")
+        require_choice("noise", noise, NOISES)
         column = _column("x", x[:, None] if isinstance(x, torch.Tensor) and x.ndim == 1 else x)
         z = self.inverse(column)
         if noise == "uniform":
