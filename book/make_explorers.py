@@ -8,6 +8,7 @@ Writes `_extra/interactive/dcgan-explorer.json` and `_static/figures/*-explorer.
 
 import json
 import math
+import re
 from pathlib import Path
 
 import numpy as np
@@ -23,9 +24,6 @@ BOOK = Path(__file__).parent
 MODELS = BOOK / "_extra" / "models"
 DIRECTIONS = BOOK / "_extra" / "interactive" / "dcgan-explorer.json"
 FIGURES = BOOK / "_static" / "figures"
-DIGIT_COLORS = (
-    "#1f6fb5 #b51f01 #832db6 #b85000 #222222 #8a6a00 #8c5344 #0b7f86 #65721a #6b7080"  # as in interactive.css
-).split()
 NEAR, GRID = 0.3, 0.05  # as in vae-explorer.js
 SEED, SEED_OF_ENDS = 0, 5
 DRAWS, HOW_MANY, STEP = 200, 4, 1e-2
@@ -90,16 +88,21 @@ def extent_of(codes):
     return math.ceil(2 * far[int(0.995 * (len(far) - 1))]) / 2
 
 
+def digit_colors():
+    """Of the digits 0 to 9, as the stylesheet has them first: on a light page."""
+    sheet = (BOOK / "_extra" / "interactive" / "interactive.css").read_text(encoding="utf-8")
+    return re.findall(r"--digit-\d: (#\w{6});", sheet)[:10]
+
+
 def draw_vae():
+    colors = digit_colors()
     known = json.loads((MODELS / "vae-digits.json").read_text(encoding="utf-8"))
     codes, labels = np.array(known["points"]), known["labels"]
     extent, z = extent_of(codes), (codes[0] / GRID).round() * GRID
     figure = Figure(figsize=(8, 4.8), layout="constrained")
     plane, decoded = figure.subplots(1, 2, width_ratios=(1.7, 1))
     for code, label in zip(codes, labels, strict=True):
-        plane.annotate(
-            str(label), code, color=DIGIT_COLORS[label], size=6, ha="center", va="center", annotation_clip=True
-        )
+        plane.annotate(str(label), code, color=colors[label], size=6, ha="center", va="center", annotation_clip=True)
     for radius in range(1, math.ceil(extent)):
         plane.add_patch(Circle((0, 0), radius, fill=False, ls=":"))
     plane.add_patch(Circle(z, NEAR, fc="#ffffffa0", ec="black", lw=2.5))

@@ -68,11 +68,12 @@ def write_bundle(folder, assignment, secret):
     Raises
     ------
     CoursekitError
-        The folder has something in it.
+        The folder has something in it, or coursekit is imported without being installed.
     """
     folder = Path(folder)
     if folder.exists() and any(folder.iterdir()):
         raise CoursekitError(f"{folder} is not empty: give a new folder for the autograder")
+    requirements = [*_requirements(), "ipython"]
     folder.mkdir(parents=True, exist_ok=True)
     for name, text in (("setup.sh", SETUP), ("run_autograder", RUN)):
         (folder / name).write_text(text, encoding="utf-8")
@@ -80,7 +81,7 @@ def write_bundle(folder, assignment, secret):
     (folder / "secret").touch(mode=0o600)
     (folder / "secret").write_bytes(secret)
     (folder / "bundle.json").write_text(json.dumps({"assignment": assignment}), encoding="utf-8")
-    (folder / "requirements.txt").write_text("\n".join([*_requirements(), "ipython"]) + "\n", encoding="utf-8")
+    (folder / "requirements.txt").write_text("\n".join(requirements) + "\n", encoding="utf-8")
     shutil.copytree(Path(coursekit.__file__).parent, folder / "coursekit", ignore=SKIPPED)
     files = sorted(path for path in folder.rglob("*") if path.is_file())
     archive = folder / "autograder.zip"
@@ -94,13 +95,12 @@ def write_bundle(folder, assignment, secret):
 def _requirements():
     """What coursekit needs, without extras."""
     try:
-        listed = requires("coursekit") or []
+        listed = requires("coursekit")
     except PackageNotFoundError:
-        listed = []
-    return [requirement for requirement in listed if not re.search(r";.*\bextra\b", requirement)] or [
-        "torch", "torchvision", "numpy", "safetensors", "scikit-learn", "scipy", "matplotlib", "pillow", "click", "tqdm",
-        "lightning-fabric", "pooch", "requests",
-    ]  # fmt: skip
+        raise CoursekitError(
+            "coursekit is not installed, so what it needs is not known: run `make install` or `pip install .`"
+        ) from None
+    return [requirement for requirement in listed if not re.search(r";.*\bextra\b", requirement)]
 
 
 def grade_one(root, sandbox=None):

@@ -10,13 +10,14 @@ import subprocess
 import sys
 import tempfile
 import zipfile
-from importlib.metadata import requires
+from importlib.metadata import PackageNotFoundError, requires
 from pathlib import Path
 
 import pytest
 
 import coursekit
 from coursekit.errors import CoursekitError
+from coursekit.grading import gradescope
 from coursekit.grading.gradescope import grade_one, main, write_bundle
 from coursekit.grading.sandbox import can_become_another
 
@@ -82,6 +83,16 @@ def test_the_requirements_are_coursekits_own(tmp_path):
     written = (tmp_path / "bundle" / "requirements.txt").read_text().split("\n")[:-1]
     ours = [line for line in requires("coursekit") if "extra ==" not in line]
     assert written == [*ours, "ipython"] and len(ours) >= 10
+
+
+def test_a_copy_that_is_not_installed_is_told_to_be(tmp_path, monkeypatch):
+    def missing(name):
+        raise PackageNotFoundError(name)
+
+    monkeypatch.setattr(gradescope, "requires", missing)
+    with pytest.raises(CoursekitError, match="pip install"):
+        write_bundle(tmp_path / "bundle", "vae", SECRET)
+    assert not (tmp_path / "bundle").exists()
 
 
 def test_the_bundle_overwrites_nothing(tmp_path):
