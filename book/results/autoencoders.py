@@ -6,15 +6,12 @@ Every model sees the same 10,000 training images (drawn by the seed) for the sam
 minimises the squared error, and is measured on the same 2,000 test images.
 """
 
-import json
-import sys
 from functools import cache
-from pathlib import Path
 
 import numpy as np
 import torch
 from matplotlib.figure import Figure
-from record import main
+from record import load, main, save_figure
 from sklearn.decomposition import PCA
 
 from coursekit.data import load_images, to_float
@@ -23,7 +20,6 @@ from coursekit.metrics import hoyer_sparsity, linear_probe_accuracy, relative_se
 from coursekit.plots import COLORS
 from coursekit.trainers import AutoencoderTrainer, ClassifierTrainer
 
-FIGURES = Path(__file__).resolve().parents[1] / "_static" / "figures"
 SEEDS = (0, 1, 2)
 STEPS, CONTRACTIVE_STEPS = 1000, 150
 KEEP = (1, 2, 4, 8, 16, 32, 48, 64)
@@ -187,11 +183,6 @@ def sampling_metrics(model, codes, test_codes, test, train, seed, steps):
 # --- figures ------------------------------------------------------------------------------------
 
 
-def save(fig, name):
-    FIGURES.mkdir(parents=True, exist_ok=True)
-    fig.savefig(FIGURES / f"autoencoders-{name}.png", dpi=110, facecolor="white", metadata={"Software": None})
-
-
 def draw_saddles():
     covariance = torch.tensor([[2.5, 1.5], [1.5, 2.5]], dtype=torch.float64)
 
@@ -231,7 +222,7 @@ def draw_saddles():
         right.annotate(f"{name}: {level}", (395, level), ha="right", va="bottom", fontsize=10)
     right.plot(values, color=COLORS[1], lw=2)
     right.set(xlabel="step of gradient descent", ylabel="loss", ylim=(0.6, 5.5))
-    save(fig, "saddles")
+    save_figure(fig, "autoencoders", "saddles")
 
 
 def draw_denoising():
@@ -250,11 +241,11 @@ def draw_denoising():
     ax.quiver(*noisy.T, *arrows.T, angles="xy", scale_units="xy", scale=1, width=0.004, color=COLORS[0], label="repair")
     ax.set(aspect="equal", xlim=(-2.4, 2.4), ylim=(-2.2, 2.2), xlabel="$x_1$", ylabel="$x_2$")
     ax.legend(loc="upper left", frameon=True, framealpha=1, fontsize=9)
-    save(fig, "denoising")
+    save_figure(fig, "autoencoders", "denoising")
 
 
 def draw_stochastic():
-    rows = json.loads(Path(__file__).with_suffix(".json").read_text(encoding="utf-8"))["rows"]
+    rows = load("autoencoders")["rows"]
     fig = Figure(figsize=(7.2, 4.2), layout="constrained")
     ax = fig.subplots()
     labels = {"deep-64": "plain autoencoder, cut short", "pca-64": "PCA", "stochastic": "stochastic bottleneck"}
@@ -266,7 +257,7 @@ def draw_stochastic():
     ax.set_xticks(KEEP, [str(k) for k in KEEP])
     ax.set(xlabel="codes kept", ylabel="squared error per image", ylim=(0, None))
     ax.legend(frameon=False)
-    save(fig, "stochastic")
+    save_figure(fig, "autoencoders", "stochastic")
 
 
 def draw_sampling():
@@ -310,13 +301,12 @@ def draw_sampling():
     right.set_xticks([])
     right.set_yticks([28 * i + 14 for i in range(len(rows))], rows, fontsize=10)
     right.tick_params(length=0)
-    save(fig, "sampling")
+    save_figure(fig, "autoencoders", "sampling")
 
 
 if __name__ == "__main__":
     torch.set_num_threads(1)  # the networks are small: one thread loses little and repeats exactly
-    main("autoencoders", run, cases=CASES, seeds=SEEDS)
-    if not {"--smoke", "--cases"} & set(sys.argv):
+    if main("autoencoders", run, cases=CASES, seeds=SEEDS):
         draw_saddles()
         draw_denoising()
         draw_stochastic()

@@ -20,7 +20,7 @@ from pathlib import Path
 
 import torch
 from matplotlib.figure import Figure
-from record import keep_run, main
+from record import keep_run, main, save_figure
 from torch.nn.functional import softplus
 
 from coursekit.data import load_images, load_unpaired, to_float
@@ -31,7 +31,6 @@ from coursekit.plots import COLORS, image_rows
 from coursekit.trainers import CycleGANTrainer
 
 ROOT = Path(__file__).resolve().parents[2]
-FIGURES = ROOT / "book" / "_static" / "figures"
 RUNS = ROOT / "book" / "results" / "runs"
 CHECKPOINT = ROOT / "notebooks" / "checkpoints" / "cyclegan-emoji.safetensors"
 
@@ -259,8 +258,7 @@ def halving(seed, smoke):
 
 
 def save(figure, name):
-    FIGURES.mkdir(parents=True, exist_ok=True)
-    figure.savefig(FIGURES / f"cyclegan-{name}.png", dpi=100, facecolor="white", metadata={"Software": None})
+    save_figure(figure, "cyclegan", name, dpi=100)
 
 
 def draw_losses():

@@ -9,13 +9,11 @@ same images with their labels, is the same for every case and seed: it is part o
 
 import copy
 import itertools
-import sys
 from functools import cache
-from pathlib import Path
 
 import torch
 from matplotlib.figure import Figure
-from record import main
+from record import main, save_figure
 from torch import nn
 
 from coursekit.data import load_images, to_float
@@ -29,7 +27,6 @@ from coursekit.plots import image_rows
 from coursekit.theory.convolution import overlap_counts, phase_means
 from coursekit.trainers import ClassifierTrainer, DCGANTrainer
 
-FIGURES = Path(__file__).resolve().parents[1] / "_static" / "figures"
 SEEDS = (0, 1, 2)
 
 WIDTH, BATCH, STEPS, LONG_STEPS = 16, 64, 600, 2400
@@ -455,11 +452,6 @@ def leak(seed, smoke):
 # -- figures -------------------------------------------------------------------------------------------
 
 
-def save(figure, name):
-    FIGURES.mkdir(parents=True, exist_ok=True)
-    figure.savefig(FIGURES / f"dcgan-{name}.png", dpi=110, facecolor="white", metadata={"Software": None})
-
-
 def draw_checkerboard():
     """How often each output is painted by two layers, and what two layers of random weights paint from a constant."""
     settings = {
@@ -497,11 +489,11 @@ def draw_checkerboard():
             axes.set(title=title, xticks=[], yticks=[])
     rows[0][0].set_ylabel("overlap of two layers")
     rows[1][0].set_ylabel("a constant, two layers on")
-    save(figure, "checkerboard")
+    save_figure(figure, "dcgan", "checkerboard")
 
 
 def draw_stages():
-    save(image_rows(long(0)[1]), "stages")
+    save_figure(image_rows(long(0)[1]), "dcgan", "stages")
 
 
 def draw_guidelines():
@@ -517,7 +509,7 @@ def draw_guidelines():
         "resize": "resize-convolution",
     }
     rows = {label: trained(case, 0).sample(12, seed=1) for case, label in labels.items() if case in GUIDELINES}
-    save(image_rows({"test images": fashion()[2][:12]} | rows), "guidelines")
+    save_figure(image_rows({"test images": fashion()[2][:12]} | rows), "dcgan", "guidelines")
 
 
 def path_rows(trainer, pairs, steps=10):
@@ -532,7 +524,7 @@ def path_rows(trainer, pairs, steps=10):
 
 
 def draw_paths():
-    save(image_rows(path_rows(long(0)[0], [(0, 1), (2, 3), (4, 5)])), "paths")
+    save_figure(image_rows(path_rows(long(0)[0], [(0, 1), (2, 3), (4, 5)])), "dcgan", "paths")
 
 
 def draw_leak():
@@ -545,13 +537,12 @@ def draw_leak():
         G = in_training_mode(trainer.generator)
         drawn = [G(torch.cat([z[i : i + 1], company]))[:1] for i in range(len(z))]
         rows[f"training, mates {mates + 1}"] = (torch.cat(drawn) + 1) / 2
-    save(image_rows(rows), "leak")
+    save_figure(image_rows(rows), "dcgan", "leak")
 
 
 if __name__ == "__main__":
     torch.set_num_threads(1)  # the networks are small, and repeat exactly
-    main("dcgan", run, cases=CASES, seeds=SEEDS, data=("fashion_mnist",))
-    if not {"--smoke", "--cases"} & set(sys.argv):
+    if main("dcgan", run, cases=CASES, seeds=SEEDS, data=("fashion_mnist",)):
         draw_checkerboard()
         draw_stages()
         draw_paths()

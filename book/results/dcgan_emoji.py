@@ -6,13 +6,12 @@ Trains on 862 colour images of 32 x 32; the 216 others judge. Seed 0 of the case
 precision, as notebooks/checkpoints/dcgan-emoji.safetensors.
 """
 
-import sys
 from functools import cache
 from pathlib import Path
 
 import torch
 from dcgan import Judge, path_rows
-from record import keep_run, main
+from record import keep_run, main, save_figure
 
 from coursekit.data import ImageSet, load_images, to_float
 from coursekit.metrics import frechet_distance_of, memorisation_ratio, nearest_neighbours
@@ -20,7 +19,6 @@ from coursekit.plots import image_rows
 from coursekit.trainers import ClassifierTrainer, DCGANTrainer
 
 ROOT = Path(__file__).resolve().parents[2]
-FIGURES = ROOT / "book" / "_static" / "figures"
 CHECKPOINT = ROOT / "notebooks" / "checkpoints" / "dcgan-emoji.safetensors"
 SEEDS = (0, 1, 2)
 
@@ -90,19 +88,13 @@ def real(seed, smoke):
     return measures(to_float(data()[1].images), smoke)
 
 
-def save(figure, name):
-    FIGURES.mkdir(parents=True, exist_ok=True)
-    figure.savefig(FIGURES / f"dcgan_emoji-{name}.png", dpi=110, facecolor="white", metadata={"Software": None})
-
-
 def draw():
     trainer, stages = trained(0)
-    save(image_rows({"training images": data()[0].images[:12]} | stages), "stages")
-    save(image_rows(path_rows(trainer, [(0, 1), (2, 3), (4, 5)])), "paths")
+    save_figure(image_rows({"training images": data()[0].images[:12]} | stages), "dcgan_emoji", "stages")
+    save_figure(image_rows(path_rows(trainer, [(0, 1), (2, 3), (4, 5)])), "dcgan_emoji", "paths")
 
 
 if __name__ == "__main__":
     torch.set_num_threads(1)  # the networks are small, and repeat exactly
-    main("dcgan_emoji", run, cases=CASES, seeds=SEEDS, data=("emoji_blob",))
-    if not {"--smoke", "--cases"} & set(sys.argv):
+    if main("dcgan_emoji", run, cases=CASES, seeds=SEEDS, data=("emoji_blob",)):
         draw()

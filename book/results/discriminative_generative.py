@@ -1,14 +1,12 @@
 """Numbers and figures of the chapter "Discriminative and generative"."""
 
 import math
-import sys
-from pathlib import Path
 
 import numpy as np
 import torch
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyBboxPatch
-from record import main
+from record import main, save_figure
 from sklearn.decomposition import PCA
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis, QuadraticDiscriminantAnalysis
 
@@ -17,7 +15,6 @@ from coursekit.metrics import accuracy, expected_calibration_error
 from coursekit.theory import kl_divergence, shared_covariance_posterior
 from coursekit.trainers import ClassifierTrainer
 
-FIGURES = Path(__file__).resolve().parents[1] / "_static" / "figures"
 BLUE, ORANGE, GREEN, GREY = "#0072B2", "#D55E00", "#00795C", "#595959"
 
 
@@ -217,8 +214,7 @@ def new_figure(width, height, columns=1, rows=1):
 
 
 def save(figure, name):
-    FIGURES.mkdir(parents=True, exist_ok=True)
-    figure.savefig(FIGURES / f"discriminative_generative-{name}.png", dpi=150, metadata={"Software": None})
+    save_figure(figure, "discriminative_generative", name, dpi=150)
 
 
 def draw_heights():
@@ -358,7 +354,6 @@ CASES = [
 ]  # fmt: skip
 
 if __name__ == "__main__":
-    main("discriminative_generative", run, cases=CASES, seeds=(0, 1, 2))
-    if "--smoke" not in sys.argv:
+    if main("discriminative_generative", run, cases=CASES, seeds=(0, 1, 2)):
         for draw in (draw_heights, draw_kl, draw_boundary_and_density, draw_map):
             draw()

@@ -12,14 +12,12 @@ digit for every image, and what other models and measures say can be checked.
 
 import itertools
 import math
-import sys
 from functools import cache
-from pathlib import Path
 
 import numpy as np
 import torch
 from matplotlib.figure import Figure
-from record import main
+from record import load, main, save_figure
 
 from coursekit.data import binarize, load_images, to_float
 from coursekit.losses.reconstruction import bernoulli_nll
@@ -37,7 +35,6 @@ from coursekit.metrics import (
 from coursekit.plots import COLORS, image_rows
 from coursekit.trainers import AutoregressiveTrainer, ClassifierTrainer, VAETrainer
 
-FIGURES = Path(__file__).resolve().parents[1] / "_static" / "figures"
 SEEDS = (0, 1, 2)
 
 TRAINING, N, NEIGHBOURS = 50_000, 5000, 1000
@@ -303,11 +300,6 @@ def evidence(model, x, side=401, reach=7.0):
 # --- figures ------------------------------------------------------------------------------------
 
 
-def save(figure, name):
-    FIGURES.mkdir(parents=True, exist_ok=True)
-    figure.savefig(FIGURES / f"evaluation-{name}.png", dpi=110, facecolor="white", metadata={"Software": None})
-
-
 def rows_of(record, case):
     return [row["metrics"] for row in record["rows"] if row["case"] == case]
 
@@ -322,7 +314,7 @@ def draw_sets():
         "copies": "copies",
         "gamed": "ten images",
     }
-    save(image_rows({label: judged_set(name, 0)[:12] for name, label in labels.items()}), "sets")
+    save_figure(image_rows({label: judged_set(name, 0)[:12] for name, label in labels.items()}), "evaluation", "sets")
 
 
 def draw_frechet_bias(record):
@@ -343,7 +335,7 @@ def draw_frechet_bias(record):
     axes.set_xticks(SIZES, [f"{n:,}" for n in SIZES])
     axes.minorticks_off()
     axes.legend(frameon=False)
-    save(figure, "frechet-bias")
+    save_figure(figure, "evaluation", "frechet-bias")
 
 
 def draw_exact_samples():
@@ -356,7 +348,7 @@ def draw_exact_samples():
         "VAE, means": two.sample(16, seed=0),
         "k-means centres": centres(train, 1000, 0)[:16],
     }
-    save(image_rows(rows, scale=4), "small-digits")
+    save_figure(image_rows(rows, scale=4), "evaluation", "small-digits")
 
 
 def draw_exact(record):
@@ -396,16 +388,13 @@ def draw_exact(record):
         ],
         "By Parzen windows",
     )
-    save(figure, "exact")
+    save_figure(figure, "evaluation", "exact")
 
 
 if __name__ == "__main__":
     torch.set_num_threads(1)  # the networks are small: one thread loses little and repeats exactly
-    main("evaluation", run, cases=CASES, seeds=SEEDS, data=("mnist", "digits_8x8"))
-    if not {"--smoke", "--cases"} & set(sys.argv):
-        import json
-
-        record = json.loads(Path(__file__).with_suffix(".json").read_text(encoding="utf-8"))
+    if main("evaluation", run, cases=CASES, seeds=SEEDS, data=("mnist", "digits_8x8")):
+        record = load("evaluation")
         draw_sets()
         draw_frechet_bias(record)
         draw_exact_samples()

@@ -7,13 +7,11 @@ steps on 10,000 MNIST images. The memorisation check takes 10,000 training image
 same file that no model sees, and 1,000 samples.
 """
 
-import sys
 from functools import cache
-from pathlib import Path
 
 import torch
 from matplotlib.figure import Figure
-from record import main
+from record import main, save_figure
 
 from coursekit.data import load_images, ring_modes, to_float
 from coursekit.losses.gan import generator_loss
@@ -22,7 +20,6 @@ from coursekit.museum import EXHIBITS
 from coursekit.plots import COLORS, image_rows
 from coursekit.trainers import GANTrainer
 
-FIGURES = Path(__file__).resolve().parents[1] / "_static" / "figures"
 SEEDS = (0, 1, 2)
 IMAGES, SAMPLES, SHIFTED = 10_000, 1000, 100
 LOSS_STEPS, GAN_STEPS = 300, 1000
@@ -159,8 +156,7 @@ def memorisation(case, seed, smoke):
 
 
 def save(figure, name):
-    FIGURES.mkdir(parents=True, exist_ok=True)
-    figure.savefig(FIGURES / f"gan_practice-{name}.png", dpi=100, facecolor="white", metadata={"Software": None})
+    save_figure(figure, "gan_practice", name, dpi=100)
 
 
 def draw_slopes():
@@ -308,8 +304,7 @@ def draw_museum():
 
 if __name__ == "__main__":
     torch.set_num_threads(1)  # the networks are small: one thread loses little and repeats exactly
-    main("gan_practice", run, cases=CASES, seeds=SEEDS)
-    if not {"--smoke", "--cases"} & set(sys.argv):
+    if main("gan_practice", run, cases=CASES, seeds=SEEDS):
         draw_slopes()
         draw_museum()
         draw_losses()

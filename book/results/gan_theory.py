@@ -10,14 +10,12 @@ of two Gaussians. One generator step follows k steps of D.
 import io
 import itertools
 import math
-import sys
 from functools import cache
-from pathlib import Path
 
 import torch
 from matplotlib.figure import Figure
 from PIL import Image
-from record import main
+from record import FIGURES, main, save_figure
 from torch import nn
 
 from coursekit.data.densities import gaussian_mixture
@@ -27,7 +25,7 @@ from coursekit.plots import COLORS, animation, density_frame
 from coursekit.theory import criterion, jensen_shannon, optimal_discriminator, value
 from coursekit.trainers import GANTrainer
 
-STATIC = Path(__file__).resolve().parents[1] / "_static"
+ANIMATIONS = FIGURES.parent / "animations"
 SEEDS = (0, 1, 2)
 POINTS, BATCH = 10_000, 256
 G_STEPS, EVERY = 400, 10
@@ -269,12 +267,6 @@ def arrows(trainer):
     return ARROWS, trainer.generate(ARROWS[:, None].float()).flatten()
 
 
-def save(figure, name):
-    (STATIC / "figures").mkdir(parents=True, exist_ok=True)
-    path = STATIC / "figures" / f"gan_theory-{name}.png"
-    figure.savefig(path, dpi=110, facecolor="white", metadata={"Software": None})
-
-
 def save_frames(frames, name):
     """Four frames as one picture, two by two."""
     pictures = [Image.open(io.BytesIO(frame._repr_png_())).convert("RGB") for frame in frames]
@@ -282,8 +274,8 @@ def save_frames(frames, name):
     sheet = Image.new("RGB", (2 * wide, 2 * high), "white")
     for i, picture in enumerate(pictures):
         sheet.paste(picture, (i % 2 * wide, i // 2 * high))
-    (STATIC / "figures").mkdir(parents=True, exist_ok=True)
-    sheet.save(STATIC / "figures" / f"gan_theory-{name}.png", optimize=True)
+    FIGURES.mkdir(parents=True, exist_ok=True)
+    sheet.save(FIGURES / f"gan_theory-{name}.png", optimize=True)
 
 
 def draw_live():
@@ -300,7 +292,7 @@ def draw_live():
             title = f"{named[step]} step {step}"
             stills.append(density_frame(VIEW, *curves(trainer, VIEW), title=title, **shown))
     save_frames(stills, "stages")
-    (STATIC / "animations").mkdir(exist_ok=True)
+    ANIMATIONS.mkdir(exist_ok=True)
     animation(
         frames.values(),
         "A one-dimensional GAN learns, from generator step 1 to 400. At first p_g is one hump around -1.5, and D "
@@ -309,7 +301,7 @@ def draw_live():
         "one half where there are data. The arrows from z to x move apart between the two humps.",
         labels=frames,
         seconds=0.4,
-    ).save(STATIC / "animations" / "gan_theory-training.html")
+    ).save(ANIMATIONS / "gan_theory-training.html")
 
 
 def draw_training():
@@ -335,7 +327,7 @@ def draw_training():
         axes.set_xlabel("generator step")
         axes.legend(frameon=False)
         axes.spines[["top", "right"]].set_visible(False)
-    save(figure, "training")
+    save_figure(figure, "gan_theory", "training")
 
 
 def draw_game():
@@ -373,7 +365,7 @@ def draw_game():
     scale.annotate(f"2 JSD = {2 * jsd:.3f}", ((bottom + c_G) / 2, 0), ha="center", va="center")
     scale.set(xlim=(-2.7, 0.08), ylim=(-0.9, 1.5), yticks=[], xticks=[bottom, 0], xticklabels=["−log 4", "0"])
     scale.spines[["top", "right", "left"]].set_visible(False)
-    save(figure, "game")
+    save_figure(figure, "gan_theory", "game")
 
 
 def draw_helvetica():
@@ -402,13 +394,12 @@ def draw_overfitting():
     left.legend(frameon=False, loc="upper left")
     for axes in (left, right):
         axes.spines[["top", "right"]].set_visible(False)
-    save(figure, "overfitting")
+    save_figure(figure, "gan_theory", "overfitting")
 
 
 if __name__ == "__main__":
     torch.set_num_threads(1)  # the networks are tiny: one thread loses nothing and repeats exactly
-    main("gan_theory", run, cases=CASES, seeds=SEEDS, data=())
-    if not {"--smoke", "--cases"} & set(sys.argv):
+    if main("gan_theory", run, cases=CASES, seeds=SEEDS, data=()):
         draw_game()
         draw_live()
         draw_training()

@@ -1,12 +1,13 @@
 """Run the experiments behind the book's tables and keep their numbers with where they came from.
 
 A script `book/results/<chapter>.py` defines `run(case, seed)`, which trains, measures and returns
-`{metric: value}`, and hands it to `main`:
+`{metric: value}`, and hands it to `main`. What draws from all of them comes after:
 
     from record import main
 
     if __name__ == "__main__":
-        main("vae", run, cases=["beta-1", "beta-4"], seeds=(0, 1, 2))
+        if main("vae", run, cases=["beta-1", "beta-4"], seeds=(0, 1, 2)):
+            draw()
 
 Each finished (case, seed) is written to `book/results/<chapter>.json` at once, so an interrupted
 script goes on where it stopped. Pages read the file through the `result` role and the
@@ -28,6 +29,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
+FIGURES = ROOT / "book" / "_static" / "figures"
 PACKAGES = ("coursekit", "torch", "torchvision", "numpy", "scikit-learn")
 
 
@@ -50,6 +52,12 @@ def main(chapter, run, *, cases, seeds=(0, 1, 2), data=("mnist",), folder=None, 
         Where the file lies. Default: beside this module.
     argv : list of str, optional
         Command-line arguments. Default: `sys.argv[1:]`.
+
+    Returns
+    -------
+    bool
+        Whether all cases and seeds were asked for, without `--smoke`, `--cases` or `--seeds`: then there is
+        everything that figures show.
     """
     parser = argparse.ArgumentParser(description=f"Measure the numbers of book/results/{chapter}.json")
     parser.add_argument(
@@ -74,7 +82,7 @@ def main(chapter, run, *, cases, seeds=(0, 1, 2), data=("mnist",), folder=None, 
         quick = {"smoke": True} if "smoke" in inspect.signature(run).parameters else {}
         for case in wanted:
             print(case, seeds[0], _checked(run(case, seeds[0], **quick)), flush=True)
-        return
+        return False
 
     path = Path(folder or Path(__file__).parent) / f"{chapter}.json"
     # Provenance is taken first: a commit made while we measure is not the code we measure.
@@ -104,6 +112,14 @@ def main(chapter, run, *, cases, seeds=(0, 1, 2), data=("mnist",), folder=None, 
             record["rows"].sort(key=lambda row: (list(cases).index(row["case"]), row["seed"]))
             _write(path, record)
             print(f"{case} seed {seed}: {metrics} in {seconds:.0f} s", flush=True)
+    return not (options.cases or options.seeds)
+
+
+def save_figure(figure, chapter, name, dpi=110):
+    """Write `book/_static/figures/<chapter>-<name>.png`, without the version of matplotlib, which changes no pixel."""
+    FIGURES.mkdir(parents=True, exist_ok=True)
+    path = FIGURES / f"{chapter}-{name}.png"
+    figure.savefig(path, dpi=dpi, facecolor="white", metadata={"Software": None})
 
 
 def keep_run(trainer, path, *, half=False):

@@ -11,7 +11,6 @@ import functools
 import multiprocessing
 import os
 import statistics
-import sys
 import tempfile
 import time
 from pathlib import Path
@@ -19,7 +18,7 @@ from pathlib import Path
 import torch
 from matplotlib.figure import Figure
 from PIL import Image
-from record import load, main
+from record import load, main, save_figure
 from torch.profiler import ProfilerActivity, profile
 
 from coursekit.data import FolderImages, load_images, to_float
@@ -29,7 +28,6 @@ from coursekit.plots import COLORS
 from coursekit.roofline import Ceilings, Work, all_reduce_bytes, count_layers, count_work, measure_ceilings
 from coursekit.trainers import CycleGANTrainer, DCGANTrainer, GANTrainer, VAETrainer
 
-FIGURES = Path(__file__).resolve().parents[1] / "_static" / "figures"
 SEEDS = (0, 1, 2)
 ROUNDS = 3  # of each block
 
@@ -308,11 +306,6 @@ def loading(seed, smoke=False):
 # -- figures -------------------------------------------------------------------------------------------
 
 
-def save(figure, name):
-    FIGURES.mkdir(parents=True, exist_ok=True)
-    figure.savefig(FIGURES / f"scaling-{name}.png", dpi=110, facecolor="white", metadata={"Software": None})
-
-
 def measured():
     return {row["case"] for row in load("scaling")["rows"]}
 
@@ -373,7 +366,7 @@ def draw_roofline():
         axes.set(title=titles[setting], xlabel="operations a byte", xlim=(low, high), ylim=(5, 200))
         axes.legend(loc="lower right", fontsize=8)
     figure.axes[0].set_ylabel("10⁹ operations a second")
-    save(figure, "roofline")
+    save_figure(figure, "scaling", "roofline")
 
 
 def draw_batchnorm():
@@ -389,12 +382,11 @@ def draw_batchnorm():
         axes.plot([p for p, _ in rows], [m[metric] for _, m in rows], marker, color=color, label=label)
     axes.set(xlabel="processes that share a batch of 128", ylabel="RMS, in standard deviations", ylim=(0, None))
     axes.legend(loc="upper left")
-    save(figure, "batchnorm")
+    save_figure(figure, "scaling", "batchnorm")
 
 
 if __name__ == "__main__":
     torch.set_num_threads(1)
-    main("scaling", run, cases=CASES, seeds=SEEDS, data=("fashion_mnist",))
-    if not {"--smoke", "--cases"} & set(sys.argv):
+    if main("scaling", run, cases=CASES, seeds=SEEDS, data=("fashion_mnist",)):
         draw_roofline()
         draw_batchnorm()

@@ -21,7 +21,7 @@ from coursekit.metrics import parzen_protocol
 from coursekit.trainers import AutoencoderTrainer, GANConfig, GANTrainer, VAETrainer
 
 HERE = Path(__file__).resolve().parent
-RUNS, FIGURES = HERE / "runs", HERE.parent / "_static" / "figures"
+RUNS = HERE / "runs"
 TRAINING, VALIDATION, SAMPLES = 50_000, 1000, 10_000
 STAGES = (1, 2, 5, 10, 25, 50, 75, 100, 150, 200, 250)
 SHORT = 10

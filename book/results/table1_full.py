@@ -6,11 +6,9 @@ An epoch takes about half a minute on one CPU core, so a seed takes hours; every
 `book/results/runs/` and writes its row, and the script goes on from there when it is called again.
 """
 
-import sys
-
 from matplotlib.figure import Figure
-from record import load, main
-from table1 import FIGURES, SAMPLES, STAGES, data, gan, measure
+from record import load, main, save_figure
+from table1 import SAMPLES, STAGES, data, gan, measure
 
 from coursekit.data import to_float
 from coursekit.metrics import nearest_neighbours
@@ -28,11 +26,6 @@ def run(case, seed):
 # --- figures ------------------------------------------------------------------------------------
 
 
-def save(figure, name):
-    FIGURES.mkdir(parents=True, exist_ok=True)
-    figure.savefig(FIGURES / f"table1_full-{name}.png", dpi=110, facecolor="white", metadata={"Software": None})
-
-
 def draw_curve(rows):
     figure = Figure(figsize=(7, 3.6), layout="constrained")
     axes = figure.subplots()
@@ -43,7 +36,7 @@ def draw_curve(rows):
     axes.set(xlabel="epochs", ylabel="Parzen log-likelihood (nats)", xscale="log")
     axes.legend()
     axes.grid(alpha=0.3)
-    save(figure, "curve")
+    save_figure(figure, "table1_full", "curve")
 
 
 def draw_samples(epoch):
@@ -52,12 +45,11 @@ def draw_samples(epoch):
     samples = trainer.sample(12, seed=1)
     images = to_float(data()[0].images)
     _, indices = nearest_neighbours(samples, images)
-    save(image_rows({"sample": samples, "nearest": images[indices]}), "samples")
+    save_figure(image_rows({"sample": samples, "nearest": images[indices]}), "table1_full", "samples")
 
 
 if __name__ == "__main__":
-    main("table1_full", run, cases=list(CASES))
-    if "--smoke" not in sys.argv:
+    if main("table1_full", run, cases=list(CASES)):
         rows = load("table1_full")["rows"]
         draw_curve(rows)
         draw_samples(max(CASES[row["case"]] for row in rows if row["seed"] == 0))

@@ -7,14 +7,12 @@ binarised once (each pixel 1 with the probability that its grey value gives), an
 10,000 test images, binarised alike. The denoiser alone sees grey digits.
 """
 
-import sys
 from functools import cache
-from pathlib import Path
 
 import torch
 from matplotlib.figure import Figure
 from matplotlib.patheffects import withStroke
-from record import main
+from record import main, save_figure
 
 from coursekit.data import binarize, load_images, to_float
 from coursekit.losses.reconstruction import bernoulli_nll, gaussian_nll, squared_error
@@ -23,7 +21,6 @@ from coursekit.metrics import active_units, kl_per_dimension
 from coursekit.plots import COLORS, image_rows, manifold_sweep
 from coursekit.trainers import AutoencoderTrainer, VAETrainer
 
-FIGURES = Path(__file__).resolve().parents[1] / "_static" / "figures"
 SEEDS = (0, 1, 2)
 EPOCHS, MANIFOLD_EPOCHS = 5, 20
 NOISE_STD, SEARCH_STEPS = 0.3, 100
@@ -165,15 +162,10 @@ def denoising(model, seed, smoke):
 # --- figures ------------------------------------------------------------------------------------
 
 
-def save(figure, name):
-    FIGURES.mkdir(parents=True, exist_ok=True)
-    figure.savefig(FIGURES / f"vae-{name}.png", dpi=110, facecolor="white", metadata={"Software": None})
-
-
 def draw_manifold():
     model = VAETrainer(latent_dim=2, hidden=(400,), epochs=MANIFOLD_EPOCHS, device="cpu")
     model.fit(data()[0], progress=False)
-    save(manifold_sweep(model.decode, steps=20), "manifold")
+    save_figure(manifold_sweep(model.decode, steps=20), "vae", "manifold")
 
 
 def draw_codes():
@@ -196,7 +188,7 @@ def draw_codes():
         axes.set(title=title, xlabel="$z_1$", ylabel="$z_2$")
         axes.set_aspect("equal", adjustable="datalim")
     figure.legend(*axes.get_legend_handles_labels(), loc="outside right center", markerscale=3, frameon=False)
-    save(figure, "codes")
+    save_figure(figure, "vae", "codes")
 
 
 def draw_samples():
@@ -209,14 +201,14 @@ def draw_samples():
         "autoencoder, fitted Gaussian": autoencoder.decode(fitted),
         "VAE, z from N(0, I)": vae.decode(z),
     }
-    save(image_rows(rows), "samples")
+    save_figure(image_rows(rows), "vae", "samples")
 
 
 def draw_latent_sizes():
     test = binary()[1].take(12)
     rows = {"data": to_float(test.images)}
     rows |= {f"K = {settings['latent_dim']}": train(case, 0).reconstruct(test) for case, settings in LATENT.items()}
-    save(image_rows(rows), "latent-sizes")
+    save_figure(image_rows(rows), "vae", "latent-sizes")
 
 
 def draw_kl():
@@ -230,7 +222,7 @@ def draw_kl():
     axes.set_xticks([1, 5, 10, 15, 20])
     axes.set(xlabel="latent dimension, sorted by its KL", ylabel="KL in nats, mean over test images", ylim=(0, None))
     axes.legend(frameon=False)
-    save(figure, "kl")
+    save_figure(figure, "vae", "kl")
 
 
 def draw_denoising():
@@ -238,13 +230,12 @@ def draw_denoising():
     noisy = noisy_images(clean, 0)
     model = train("denoising", 0)
     rows = {"by the encoder": model.reconstruct(noisy), "by search": search_code(model, noisy)}
-    save(image_rows({"clean": clean, "noisy": noisy.clamp(0, 1)} | rows), "denoising")
+    save_figure(image_rows({"clean": clean, "noisy": noisy.clamp(0, 1)} | rows), "vae", "denoising")
 
 
 if __name__ == "__main__":
     torch.set_num_threads(1)  # the networks are small: one thread loses little and repeats exactly
-    main("vae", run, cases=CASES, seeds=SEEDS)
-    if not {"--smoke", "--cases"} & set(sys.argv):
+    if main("vae", run, cases=CASES, seeds=SEEDS):
         draw_codes()
         draw_samples()
         draw_latent_sizes()

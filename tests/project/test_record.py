@@ -6,6 +6,8 @@ import warnings
 import pytest
 import record
 import torch
+from matplotlib.figure import Figure
+from PIL import Image
 
 from coursekit.data import load_images
 from coursekit.errors import OfflineFallbackWarning
@@ -17,7 +19,7 @@ def read(folder):
 
 
 def run_demo(folder, run, *argv, cases=("a", "b"), seeds=(0, 1)):
-    record.main("demo", run, cases=cases, seeds=seeds, data=(), folder=folder, argv=list(argv))
+    return record.main("demo", run, cases=cases, seeds=seeds, data=(), folder=folder, argv=list(argv))
 
 
 def test_every_row_names_command_device_date_commit_and_versions(tmp_path):
@@ -85,6 +87,29 @@ def test_smoke_runs_one_seed_of_each_case_and_writes_nothing(tmp_path, capsys):
     assert seen == [("a", 0, True), ("b", 0, True)]
     assert not list(tmp_path.iterdir())
     assert "loss" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "whole"),
+    [
+        ([], True),
+        (["--restart"], True),
+        (["--smoke"], False),
+        (["--cases", "a"], False),
+        (["--cases=a"], False),
+        (["--seeds", "0"], False),
+    ],
+)
+def test_a_script_knows_whether_all_that_its_figures_show_was_run(tmp_path, arguments, whole):
+    assert run_demo(tmp_path, lambda case, seed: {"loss": 1.0}, *arguments) is whole
+
+
+def test_a_figure_is_named_by_its_chapter_and_does_not_name_what_drew_it(tmp_path, monkeypatch):
+    monkeypatch.setattr(record, "FIGURES", tmp_path / "figures")
+    record.save_figure(Figure(figsize=(2, 1)), "demo", "curve", dpi=50)
+    with Image.open(tmp_path / "figures" / "demo-curve.png") as picture:
+        assert picture.size == (100, 50) and picture.getpixel((0, 0)) == (255, 255, 255, 255)
+        assert "Software" not in picture.info
 
 
 @pytest.mark.parametrize("metrics", [{}, {"loss": float("nan")}, {"loss": float("inf")}])
