@@ -17,6 +17,7 @@ _SUBMODULES = (
     "museum",
     "networks",
     "plots",
+    "roofline",
     "theory",
     "trainers",
 )

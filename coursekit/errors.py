@@ -1,8 +1,12 @@
-"""Errors and warnings that coursekit raises on purpose."""
+"""Errors and warnings for what can go wrong though the arguments are right.
+
+An argument that cannot be, such as a negative size, an unknown choice or a tensor of another shape, raises Python's own
+``ValueError`` or ``TypeError``.
+"""
 
 
 class CoursekitError(Exception):
-    """Base of every error that coursekit raises on purpose."""
+    """Base of these errors: one ``except`` for all that data, devices, files, training and submissions can do."""
 
 
 class DataUnavailable(CoursekitError):

@@ -1,6 +1,7 @@
 """The page about the exercises says what the exercises do."""
 
 import re
+from importlib import import_module
 from pathlib import Path
 
 import torch
@@ -12,6 +13,13 @@ PAGE = (Path(__file__).resolve().parents[2] / "book" / "exercises.md").read_text
 
 def test_every_assignment_is_linked_in_the_order_of_the_book():
     assert tuple(re.findall(r"\(\.\./notebooks/exercises/(\w+)\.ipynb\)", PAGE)) == CHAPTERS
+
+
+def test_the_page_counts_the_notebooks_and_their_tasks():
+    words = dict(enumerate("no one two three four five six seven eight nine".split()))
+    counts = sorted({len(import_module(f"coursekit.exercises.{name}").assignment.tasks) for name in CHAPTERS})
+    tasks = " or ".join(words[count] for count in counts)
+    assert f": {words[len(CHAPTERS)]} notebooks of {tasks} tasks" in PAGE
 
 
 def test_the_example_says_what_stands_under_it(said):

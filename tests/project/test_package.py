@@ -291,6 +291,15 @@ def test_the_api_page_shows_every_public_name():
     assert shown and hidden == []
 
 
+def test_every_module_of_one_file_on_the_api_page_is_an_attribute_of_the_package():
+    shown = re.findall(r"automodule:: coursekit\.(\w+)$", read("book/api.md"), re.MULTILINE)
+    submodules = set(coursekit.__all__) - {"__version__"}
+    assert {name for name in shown if (ROOT / "coursekit" / f"{name}.py").exists()} == {
+        name for name in submodules if (ROOT / "coursekit" / f"{name}.py").exists()
+    }
+    assert set(shown) <= submodules
+
+
 # -- workflows ---------------------------------------------------------------------------------------
 
 
