@@ -6,6 +6,8 @@ from typing import get_args, get_origin
 
 import torch
 
+from coursekit.errors import require_choice
+
 PRECISIONS = ("auto", "32-true", "bf16-mixed")
 COMPILE_MODES = ("default", "reduce-overhead", "max-autotune", "max-autotune-no-cudagraphs")
 
@@ -80,11 +82,6 @@ def _in_words(kind):
 def require(condition, message):
     if not condition:
         raise ValueError(message)
-
-
-def require_choice(name, value, choices):
-    """Raise a ValueError that lists `choices` unless `value` is one of them."""
-    require(value in choices, f"{name} must be one of {', '.join(map(repr, choices))}, got {value!r}")
 
 
 def choose_device(device):
