@@ -9,6 +9,7 @@ import torch
 from coursekit.errors import require_choice
 
 PRECISIONS = ("auto", "32-true", "bf16-mixed")
+IN_WORDS = {int: "a whole number", float: "a number", bool: "True or False", str: "a name", NoneType: "None"}
 COMPILE_MODES = ("default", "reduce-overhead", "max-autotune", "max-autotune-no-cudagraphs")
 
 
@@ -41,12 +42,12 @@ class TrainerConfig:
     def __post_init__(self):
         for field in fields(self):
             value = getattr(self, field.name)
-            if (
-                hasattr(value, "item") and getattr(value, "ndim", 0) == 0
-            ):  # NumPy's numbers and torch's, which JSON lacks
+            # NumPy's numbers and torch's, which JSON lacks.
+            if hasattr(value, "item") and getattr(value, "ndim", 0) == 0:
                 value = value.item()
                 object.__setattr__(self, field.name, value)
-            require(_fits(value, field.type), f"{field.name} must be {_in_words(field.type)}, got {value!r}")
+            if not _fits(value, field.type):
+                raise ValueError(f"{field.name} must be {_in_words(field.type)}, got {value!r}")
         for name in ("epochs", "batch_size"):
             require(getattr(self, name) >= 1, f"{name} must be at least 1, got {getattr(self, name)}")
         require(self.lr > 0, f"lr must be positive, got {self.lr}")
@@ -54,7 +55,10 @@ class TrainerConfig:
 
 
 def _fits(value, kind):
-    """Whether `value` is of an annotated kind. True and False are no numbers, whole numbers are; a list is a tuple."""
+    """Whether `value` is of an annotated kind. True and False are no numbers, whole numbers are; a list is a tuple.
+
+    A kind that the settings of this package do not have, as a trainer of your own may, fits everything.
+    """
     if isinstance(kind, UnionType):
         return any(_fits(value, one) for one in get_args(kind))
     if get_origin(kind) is tuple:
@@ -65,9 +69,10 @@ def _fits(value, kind):
             and (many or len(value) == 1 + len(others))
             and all(_fits(one, first) for one in value)
         )
-    if kind is float:
-        kind = (int, float)
-    return isinstance(value, kind) and (kind is bool or not isinstance(value, bool))
+    if kind not in IN_WORDS:
+        return True
+    wanted = (int, float) if kind is float else kind
+    return isinstance(value, wanted) and (kind is bool or not isinstance(value, bool))
 
 
 def _in_words(kind):
@@ -76,7 +81,7 @@ def _in_words(kind):
     if get_origin(kind) is tuple:
         whole = get_args(kind)[0] is int
         return "whole numbers like (400, 200)" if whole else "two numbers like (0.0, 0.9)"
-    return {int: "a whole number", float: "a number", bool: "True or False", str: "a name", NoneType: "None"}[kind]
+    return IN_WORDS[kind]
 
 
 def require(condition, message):

@@ -5,6 +5,7 @@ import json
 import os
 import signal
 import warnings
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -30,6 +31,7 @@ from coursekit.trainers import (
 )
 from coursekit.trainers.adversarial import AdversarialTrainer
 from coursekit.trainers.batches import DataSpec
+from coursekit.trainers.config import TrainerConfig
 
 SMALL = {"hidden": (12,), "batch_size": 16, "epochs": 3, "lr": 1e-2}
 SMALL_GAN = {"noise_dim": 4, "generator_hidden": (12, 12), "discriminator_hidden": (12,), "batch_size": 16, "epochs": 3}
@@ -399,6 +401,18 @@ def test_settings_of_another_kind_are_refused(make, setting, said):
 def test_settings_may_be_numbers_of_numpy_or_torch(make):
     told = make(lr=np.float32(0.5), seed=torch.tensor(3)).config
     assert json.dumps([told.lr, told.seed]) == "[0.5, 3]"
+
+
+def test_settings_of_a_trainer_of_your_own_may_be_of_any_kind():
+    @dataclasses.dataclass(frozen=True)
+    class Own(TrainerConfig):
+        names: dict = dataclasses.field(default_factory=dict)
+        way: Literal["there", "back"] = "there"
+        late: "int" = 3
+
+    assert Own(names={"a": 1}, way="back", late=4).names == {"a": 1}
+    with pytest.raises(ValueError, match="lr must be a number"):
+        Own(lr="fast")
 
 
 @pytest.mark.parametrize("precision", ["64-true", "16-mixed", "bf16"])
