@@ -14,7 +14,7 @@ def test_bf16_is_chosen_only_where_cuda_has_it_in_hardware(monkeypatch, native, 
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation=True: native or including_emulation)
     assert choose_precision("auto", "cuda") == expected
     assert choose_precision("auto", "cpu") == "32-true"
-    assert choose_precision("16-mixed", "cuda") == "16-mixed"
+    assert choose_precision("32-true", "cuda") == "32-true"
 
 
 @pytest.mark.parametrize(
