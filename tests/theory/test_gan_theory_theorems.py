@@ -434,6 +434,22 @@ def test_improving_as_much_as_possible_alternates_for_ever():
 
 
 @pytest.mark.theorem("thm-improving-can-stall")
+@pytest.mark.parametrize("floor", [0.01, 0.2, 0.39])
+def test_with_a_floor_the_best_of_all_generators_is_one_and_alternates(floor):
+    p_data, p_g = torch.tensor([0.5, 0.5], dtype=DOUBLE), torch.tensor([0.6, 0.4], dtype=DOUBLE)
+    first = torch.linspace(floor, 1 - floor, 101, dtype=DOUBLE)
+    path = []
+    for _ in range(6):
+        d_star = optimal_discriminator(p_data, p_g)
+        values = torch.stack([value(p_data, torch.stack([q, 1 - q]), d_star) for q in first])
+        best, second = values.sort().values[:2]
+        assert best < second - 1e-6  # alone
+        p_g = torch.stack([first[values.argmin()], 1 - first[values.argmin()]])
+        path.append(p_g[0].item())
+    assert path == pytest.approx([floor, 1 - floor] * 3)
+
+
+@pytest.mark.theorem("thm-improving-can-stall")
 def test_a_learning_rate_that_decays_too_fast_stalls_while_improving():
     p_data, p_g = torch.tensor([0.5, 0.5], dtype=DOUBLE), torch.tensor([0.9, 0.1], dtype=DOUBLE)
     for t in range(25):
