@@ -3,6 +3,7 @@
 import copy
 import json
 import os
+import re
 import shutil
 import zipfile
 from pathlib import Path
@@ -13,8 +14,10 @@ import nbformat
 import pytest
 from nbclient import NotebookClient
 
+from coursekit.exercises.comparison import same
 from coursekit.exercises.tasks import Case
 from coursekit.exercises.values import read_expected
+from coursekit.grading.key import load_key
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -48,6 +51,19 @@ def test_a_made_notebook_is_valid_and_has_its_parts(chapter):
         assert cell(notebook, f"{task.name}-answer")["source"].endswith(task.starter.strip())
         if task.kind != "text":
             assert f"{chapter}.{task.name}." in cell(notebook, f"{task.name}-check")["source"]
+
+
+@pytest.mark.parametrize("chapter", make_exercises.chapters())
+def test_a_right_number_of_as_many_digits_as_the_task_asks_for_is_right(chapter):
+    key = load_key(chapter)
+    for task in key.assignment.tasks.values():
+        if task.kind != "value" or task.rtol <= make_exercises.EXACT:
+            continue
+        asked = cell(make_exercises.student_notebook(chapter), f"{task.name}-task")["source"]
+        digits = int(re.search(r"at least (\d) significant digits", asked)[1])
+        for student in range(100):
+            right = key.value(task.name, key.assignment.numbers_of(f"student-{student}"))
+            assert same(float(f"{right:.{digits}g}"), right, task.rtol, 0.0)
 
 
 def test_answers_and_the_id_go_into_their_cells():
