@@ -374,13 +374,13 @@ def _show_measures(report):
 
 
 def _parse_settings(config, settings):
-    fields = {field.name for field in dataclasses.fields(config)}
+    kinds = {field.name: field.type for field in dataclasses.fields(config)}
     parsed = {}
     for setting in settings:
         name, separator, text = setting.partition("=")
-        if not separator or name not in fields:
-            raise click.UsageError(f"--set {setting}: expected NAME=VALUE with NAME one of {', '.join(sorted(fields))}")
-        parsed[name] = _setting(text, config.__dataclass_fields__[name].type)
+        if not separator or name not in kinds:
+            raise click.UsageError(f"--set {setting}: expected NAME=VALUE with NAME one of {', '.join(sorted(kinds))}")
+        parsed[name] = _setting(text, kinds[name])
     return parsed
 
 

@@ -223,10 +223,10 @@ class AdversarialTrainer(Trainer):
     def sample_noise(self, n, seed=0):
         """`n` rows of noise, (n, noise_dim), as in training."""
         generator = torch.Generator().manual_seed(stream_seed(seed, SAMPLING, 0))
-        draw = torch.randn if self.config.noise == "normal" else torch.rand
         with explained(self, lambda _: f"no memory for the noise of {n:,} samples: ask for fewer at once"):
-            z = draw(n, self.config.noise_dim, generator=generator)
-        return z if self.config.noise == "normal" else _spread(z)
+            if self.config.noise == "normal":
+                return torch.randn(n, self.config.noise_dim, generator=generator)
+            return _spread(torch.rand(n, self.config.noise_dim, generator=generator))
 
     def generate(self, z):
         """G(z) for `z` (n, noise_dim): images (n, C, H, W) in [0, 1], or points (n, d)."""
